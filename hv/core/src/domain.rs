@@ -1,0 +1,122 @@
+//! A domain: what one guest owns, and the table of all of them.
+
+use zerocopy::FromZeros;
+
+use crate::events::DomainEvents;
+use crate::frames::DomainFrames;
+use crate::grants::DomainGrants;
+use crate::ids::{DomId, MAX_DOMAINS, MAX_VCPUS};
+use crate::time::DomainTime;
+use crate::vcpu::Vcpu;
+
+/// One domain. Lies in whole frames of its own; all zero is a domain that owns nothing.
+#[derive(FromZeros)]
+#[repr(C)]
+pub struct Domain {
+    /// Its number.
+    pub id: DomId,
+    /// May use the control ABI and name other domains.
+    pub privileged: bool,
+    /// Teardown has begun: it never runs again and takes nothing new.
+    pub dying: bool,
+    /// It asked to be shut down, or crashed; `shutdown_reason` says which (`SHUTDOWN_*`).
+    pub shut_down: bool,
+    /// Held by the control domain: runs only when unpaused.
+    pub paused: bool,
+    /// `SHUTDOWN_*`, valid if `shut_down`.
+    pub shutdown_reason: u32,
+    /// How many of `vcpus` it may have.
+    pub max_vcpus: u32,
+    /// Assists in force, bit per `VMASST_TYPE_*`.
+    pub assists: u64,
+    /// Frame of `shared_info`.
+    pub shared_info: u64,
+    /// Chosen by the toolstack, shown by `domain info`.
+    pub handle: [u8; 16],
+    /// Its vCPUs.
+    pub vcpus: [Option<&'static mut Vcpu>; MAX_VCPUS],
+    /// Its memory: list, counts, limit.
+    pub frames: DomainFrames,
+    /// Its event channels.
+    pub events: DomainEvents,
+    /// Its grant table and what it has mapped of others.
+    pub grants: DomainGrants,
+    /// Its clock.
+    pub time: DomainTime,
+}
+
+impl Domain {
+    /// A vCPU by number.
+    pub fn vcpu(&self, id: u16) -> Option<&Vcpu> {
+        self.vcpus.get(usize::from(id))?.as_deref()
+    }
+
+    /// A vCPU by number.
+    pub fn vcpu_mut(&mut self, id: u16) -> Option<&mut Vcpu> {
+        self.vcpus.get_mut(usize::from(id))?.as_deref_mut()
+    }
+}
+
+/// All domains, by number.
+pub struct DomainTable {
+    slots: [Option<&'static mut Domain>; MAX_DOMAINS],
+}
+
+impl DomainTable {
+    /// A table without domains.
+    pub const fn new() -> Self {
+        DomainTable {
+            slots: [const { None }; MAX_DOMAINS],
+        }
+    }
+
+    /// A domain by number.
+    pub fn get(&self, id: DomId) -> Option<&Domain> {
+        self.slots.get(usize::from(id))?.as_deref()
+    }
+
+    /// A domain by number.
+    pub fn get_mut(&mut self, id: DomId) -> Option<&mut Domain> {
+        self.slots.get_mut(usize::from(id))?.as_deref_mut()
+    }
+
+    /// Two different domains at once.
+    pub fn pair(&mut self, a: DomId, b: DomId) -> Option<(&mut Domain, &mut Domain)> {
+        let [a, b] = self
+            .slots
+            .get_disjoint_mut([usize::from(a), usize::from(b)])
+            .ok()?;
+        Some((a.as_deref_mut()?, b.as_deref_mut()?))
+    }
+
+    /// Puts a domain into its slot, which must be free.
+    pub fn insert(&mut self, domain: &'static mut Domain) {
+        let slot = &mut self.slots[usize::from(domain.id)];
+        assert!(slot.is_none(), "domain number in use");
+        *slot = Some(domain);
+    }
+
+    /// Takes a domain out.
+    pub fn remove(&mut self, id: DomId) -> Option<&'static mut Domain> {
+        self.slots.get_mut(usize::from(id))?.take()
+    }
+
+    /// The domains, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &Domain> {
+        self.slots.iter().filter_map(|slot| slot.as_deref())
+    }
+
+    /// The first free number at or after `start`, going round.
+    pub fn free_id(&self, start: DomId) -> Option<DomId> {
+        (0..MAX_DOMAINS)
+            .map(|step| (usize::from(start) + step) % MAX_DOMAINS)
+            .find(|&id| self.slots[id].is_none())
+            .map(|id| id as DomId)
+    }
+}
+
+impl Default for DomainTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,1 @@
+//! Page tables: what a guest may put into them.

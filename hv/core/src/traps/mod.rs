@@ -1,0 +1,1 @@
+//! Traps: how exceptions, events and system calls reach a guest.
