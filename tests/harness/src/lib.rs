@@ -7,7 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod capture;
 pub mod console;
+pub mod domus;
 pub mod log;
 pub mod machine;
 pub mod supervise;

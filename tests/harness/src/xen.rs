@@ -1,5 +1,15 @@
-//! Reads the serial line of a real Xen, which carries two voices: Xen's own lines, opened by `(XEN) `, and the first domain's
-//! console, which is passed through as it is.
+//! A run of the same guest on a real Xen. Its serial line carries two voices: Xen's own lines, opened by `(XEN) `, and the first
+//! domain's console, which is passed through as it is. Its text also says how the run ended: after a power-off Xen halts and QEMU
+//! would stay for ever.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::capture::Capture;
+use crate::console::Newlines;
+use crate::machine::Machine;
+use crate::supervise::{Ended, Plan, Watch, Watcher, supervise};
 
 /// How a run on Xen ended, as Xen tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +22,67 @@ pub enum Ending {
     Crash,
     /// Xen itself panicked or refused to start the domain.
     XenFailed,
+}
+
+/// How a run on Xen went.
+#[derive(Debug)]
+pub struct Report {
+    /// How the first domain ended; `None` if Xen did not say.
+    pub ending: Option<Ending>,
+    /// Why QEMU ended.
+    pub ended: Ended,
+    /// The first domain's console, lines ended by LF.
+    pub console: String,
+    /// The whole serial line, Xen's lines included.
+    pub serial: String,
+}
+
+/// Boots `machine`, whose COM1 must be its standard output, until Xen says how the first domain ended.
+///
+/// # Errors
+/// When QEMU cannot be started.
+pub fn run(machine: &Machine, timeout: Option<Duration>) -> Result<Report> {
+    let mut watcher = Serial::default();
+    let plan = Plan {
+        timeout,
+        ..Plan::default()
+    };
+    let ended = supervise(machine.command(), &plan, &mut watcher)?;
+    watcher.capture.push(watcher.newlines.finish());
+    let serial = watcher.capture.text();
+    Ok(Report {
+        ending: ending(&serial),
+        ended,
+        console: guest_console(&serial),
+        serial,
+    })
+}
+
+/// Xen's last line is at most this long; more need not be looked at for each piece of output.
+const TAIL: usize = 4096;
+
+#[derive(Default)]
+struct Serial {
+    newlines: Newlines,
+    capture: Capture,
+}
+
+impl Watcher for Serial {
+    fn console(&mut self, bytes: &[u8]) -> Result<Watch> {
+        self.capture.push(&self.newlines.feed(bytes));
+        let tail = self.capture.tail(TAIL + bytes.len());
+        let over = ending(&String::from_utf8_lossy(tail)).is_some();
+        // A reboot ends QEMU by itself, a halt never does.
+        Ok(if over {
+            Watch::EndWithin(Duration::from_secs(1))
+        } else {
+            Watch::Continue
+        })
+    }
+
+    fn log(&mut self, _: &[u8]) -> Result<Watch> {
+        Ok(Watch::Continue)
+    }
 }
 
 const PREFIX: &str = "(XEN) ";
