@@ -1,0 +1,264 @@
+//! Where everything in a new domain goes, as `xen/xen.h` (`startofday`) promises it: kernel, ramdisk, frame list, start-of-day page, rings, page
+//! tables and boot stack, each from a page of its own, in this order and in one range of virtual addresses that begins at VIRT_BASE, is
+//! mapped onto the PFNs from 0 on and ends on a 4 MiB boundary at least 512 KiB behind the last of them. Two things may lie behind that
+//! range instead: a ramdisk (MOD_START_PFN), which is then not mapped, and the frame list (INIT_P2M), which is mapped elsewhere.
+
+use abi::features::DOM0;
+use abi::layout::{HYPERVISOR_VIRT_END, HYPERVISOR_VIRT_START};
+
+use crate::error::ImageError;
+use crate::kernel::KernelInfo;
+use crate::pages::{PAGE, Pages, pages_for};
+use crate::tables::{ENTRIES, Entry, Table, Tables};
+
+/// What is to be started besides the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Pages of the domain, which get the PFNs from 0 on.
+    pub nr_pages: u64,
+    /// Size of the ramdisk in bytes, 0 for none.
+    pub ramdisk_bytes: u64,
+    /// Whether a xenstore ring is wanted.
+    pub store: bool,
+    /// Whether a console ring is wanted.
+    pub console: bool,
+    /// Whether the domain is the first one, with SIF_PRIVILEGED and SIF_INITDOMAIN.
+    pub first_domain: bool,
+}
+
+/// The ramdisk's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ramdisk {
+    /// Its pages; the last may be partly used.
+    pub pages: Pages,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its virtual address, or `None` if it is not mapped and is named by its PFN.
+    pub va: Option<u64>,
+}
+
+/// The place of the frame list, which gives the MFN of every PFN in 8 bytes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameList {
+    /// Its virtual address.
+    pub va: u64,
+    /// Its pages.
+    pub pages: Pages,
+    /// With INIT_P2M: its pages and those of its page tables, which follow them (`first_p2m_pfn` and `nr_p2m_frames`).
+    pub apart: Option<Pages>,
+}
+
+/// The layout of a domain. Page numbers are PFNs; only `apart` lists and unmapped ramdisks lie behind the initial mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// First virtual address of the initial mapping; PFN 0 is mapped there.
+    pub v_start: u64,
+    /// First virtual address behind it, a multiple of 4 MiB.
+    pub v_end: u64,
+    /// The pages of the initial mapping.
+    pub mapped: Pages,
+    /// Pages of the domain.
+    pub nr_pages: u64,
+    /// Whether the domain is the first one.
+    pub first_domain: bool,
+    /// The kernel's pages, from the first to the last that it loads into.
+    pub kernel: Pages,
+    /// The ramdisk, if there is one.
+    pub ramdisk: Option<Ramdisk>,
+    /// The frame list.
+    pub frame_list: FrameList,
+    /// The page of `start_info`.
+    pub start_info: u64,
+    /// The page of the xenstore ring.
+    pub store: Option<u64>,
+    /// The page of the console ring.
+    pub console: Option<u64>,
+    /// The page tables of the initial mapping, the level 4 table first.
+    pub page_tables: Pages,
+    /// The page of the boot stack.
+    pub boot_stack: u64,
+    /// The first PFN that nothing in the plan uses.
+    pub used: u64,
+    tables: Tables,
+}
+
+/// The initial mapping ends on a multiple of this many bytes.
+const END_ALIGNMENT: u64 = 4 << 20;
+/// Pages behind the last element: 512 KiB.
+const PAD_PAGES: u64 = 128;
+/// The upper half of the address space begins with the hypervisor's part; a guest has what lies above it, and this much from 0 on.
+const LOWER_END: u64 = HYPERVISOR_VIRT_START.wrapping_neg();
+
+impl Plan {
+    /// Lays out a domain for `kernel`.
+    pub fn new(kernel: &KernelInfo, request: &Request) -> Result<Self, ImageError> {
+        if kernel.features.requires(DOM0) && !request.first_domain {
+            return Err(ImageError::NeedsDomain0);
+        }
+        let v_start = kernel.virt_base;
+        let va = |pages: Pages| v_start.wrapping_add(pages.first.wrapping_mul(PAGE));
+        let ramdisk_pages = pages_for(request.ramdisk_bytes);
+        let list_pages = pages_for(request.nr_pages.saturating_mul(8));
+        let list_va = kernel.init_p2m.filter(|at| *at < v_start && at % PAGE == 0);
+
+        let kernel_first = kernel.phys_start / PAGE;
+        let image = Pages {
+            first: kernel_first,
+            count: pages_for(kernel.phys_end) - kernel_first,
+        };
+        let ramdisk_inside = image.followed_by(if kernel.mod_start_pfn {
+            0
+        } else {
+            ramdisk_pages
+        });
+        let list_inside =
+            ramdisk_inside.followed_by(if list_va.is_some() { 0 } else { list_pages });
+        let start_info = list_inside.followed_by(1);
+        let store = start_info.followed_by(u64::from(request.store));
+        let console = store.followed_by(u64::from(request.console));
+
+        let mapped = initial_mapping(v_start, console.end())?;
+        let mut tables = Tables::new(v_start, mapped, console.end());
+        let page_tables = tables.initial_tables();
+        let ramdisk_outside = mapped.followed_by(if kernel.mod_start_pfn {
+            ramdisk_pages
+        } else {
+            0
+        });
+        let list_outside =
+            ramdisk_outside.followed_by(if list_va.is_some() { list_pages } else { 0 });
+
+        let mut frame_list = FrameList {
+            va: va(list_inside),
+            pages: list_inside,
+            apart: None,
+        };
+        if let Some(at) = list_va {
+            check_list(at, list_pages, v_start)?;
+            tables.add_list(at, list_outside);
+            let apart = Pages {
+                first: list_outside.first,
+                count: list_pages + tables.list_tables(),
+            };
+            frame_list = FrameList {
+                va: at,
+                pages: list_outside,
+                apart: Some(apart),
+            };
+        }
+        let used = list_outside.end().saturating_add(tables.list_tables());
+        if used > request.nr_pages {
+            return Err(ImageError::TooLittleMemory {
+                needed: used,
+                available: request.nr_pages,
+            });
+        }
+        let ramdisk = match (ramdisk_pages, kernel.mod_start_pfn) {
+            (0, _) => None,
+            (_, true) => Some(Ramdisk {
+                pages: ramdisk_outside,
+                bytes: request.ramdisk_bytes,
+                va: None,
+            }),
+            (_, false) => Some(Ramdisk {
+                pages: ramdisk_inside,
+                bytes: request.ramdisk_bytes,
+                va: Some(va(ramdisk_inside)),
+            }),
+        };
+        Ok(Self {
+            v_start,
+            v_end: v_start.wrapping_add(mapped.count.wrapping_mul(PAGE)),
+            mapped,
+            nr_pages: request.nr_pages,
+            first_domain: request.first_domain,
+            kernel: image,
+            ramdisk,
+            frame_list,
+            start_info: start_info.first,
+            store: request.store.then_some(store.first),
+            console: request.console.then_some(console.first),
+            page_tables,
+            boot_stack: page_tables.end(),
+            used,
+            tables,
+        })
+    }
+
+    /// The virtual address at which the initial mapping has `pfn`.
+    pub fn va_of(&self, pfn: u64) -> Option<u64> {
+        self.mapped
+            .contains(pfn)
+            .then(|| self.v_start.wrapping_add(pfn.wrapping_mul(PAGE)))
+    }
+
+    /// How many page tables there are, those of a list apart included.
+    pub fn table_count(&self) -> u64 {
+        self.page_tables
+            .count
+            .saturating_add(self.tables.list_tables())
+    }
+
+    /// The page table number `position`, counted from the level 4 table (0) down, so that work can be taken up again anywhere.
+    pub fn table(&self, position: u64) -> Option<Table> {
+        self.tables.get(position)
+    }
+
+    /// What the entry number `slot` (0 to 511) of `table` holds.
+    pub fn entry(&self, table: &Table, slot: u16) -> Entry {
+        self.tables.entry(table, slot)
+    }
+
+    /// The entries of `table` that are not absent, with their numbers.
+    pub fn entries(&self, table: Table) -> impl Iterator<Item = (u16, Entry)> + '_ {
+        (0..ENTRIES)
+            .map(move |slot| (slot, self.entry(&table, slot)))
+            .filter(|(_, entry)| *entry != Entry::Absent)
+    }
+}
+
+/// The pages to map at `v_start`, when `packed` of them are taken before the page tables. The tables map themselves, so that each turn may
+/// need more of them; a turn adds at most one table for every 512 pages the last one added, so this ends after a few.
+fn initial_mapping(v_start: u64, packed: u64) -> Result<Pages, ImageError> {
+    let mut tables = 1;
+    loop {
+        let pages = packed.saturating_add(tables).saturating_add(1 + PAD_PAGES);
+        let bytes = check_range(v_start, pages)?;
+        let end = (v_start + bytes).checked_next_multiple_of(END_ALIGNMENT);
+        let end = end.ok_or(ImageError::AddressSpace {
+            start: v_start,
+            bytes,
+        })?;
+        let mapped = Pages {
+            first: 0,
+            count: (end - v_start) / PAGE,
+        };
+        check_range(v_start, mapped.count)?;
+        let needed = 1 + Tables::count_below_root(v_start, mapped);
+        if needed <= tables {
+            return Ok(mapped);
+        }
+        tables = needed;
+    }
+}
+
+/// A list at `va` must end before the initial mapping begins.
+fn check_list(va: u64, pages: u64, v_start: u64) -> Result<(), ImageError> {
+    let bytes = check_range(va, pages)?;
+    if bytes > v_start - va {
+        return Err(ImageError::P2mOverlaps(va));
+    }
+    Ok(())
+}
+
+/// Checks that a guest may map `pages` pages at `start`; returns their size in bytes. Their end, exclusive, does not wrap.
+fn check_range(start: u64, pages: u64) -> Result<u64, ImageError> {
+    let bytes = pages.saturating_mul(PAGE);
+    let refused = ImageError::AddressSpace { start, bytes };
+    let end = start.checked_add(bytes).ok_or(refused)?;
+    if end <= LOWER_END || start >= HYPERVISOR_VIRT_END {
+        Ok(bytes)
+    } else {
+        Err(refused)
+    }
+}
