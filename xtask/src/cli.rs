@@ -1,0 +1,144 @@
+//! The command line, as clap sees it. The texts are the manual: `cargo xtask help run`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Builds, runs and tests Domus. What is missing (the bare-metal target, QEMU, Debian packages) is installed first.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+/// The tasks.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Build everything, boot Domus in QEMU and leave you at Dom0's prompt
+    Run(Run),
+    /// Build the hypervisor, Dom0 and the guests
+    Build,
+    /// Write the archive with Dom0's file tree, for use outside `run`
+    Image(Image),
+    /// Boot a PV64 ELF as the first domain of Debian's Xen, for comparison
+    Xen(Xen),
+}
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "On a terminal, Ctrl-C reaches Dom0. Ctrl-A X leaves QEMU, Ctrl-A Ctrl-A sends a Ctrl-A.\n\
+    Exit status: with --exec, that of the first command that failed, else 0; with --initial-domain, 0 for poweroff or reboot, 1 for \
+    a crash; 125 if the hypervisor panicked or did not say how the run ended, and for the timeout.\n\n\
+    Example: cargo xtask run --exec 'dom create /guests/hello.toml' --exec 'dom list'"
+)]
+pub struct Run {
+    /// Run this Dom0 command without a terminal, then power off; may be repeated
+    #[arg(long, value_name = "COMMAND", conflicts_with = "initial_domain")]
+    pub exec: Vec<String>,
+    #[command(flatten)]
+    pub tree: Tree,
+    /// Start this PV64 ELF in Dom0's place, its console on standard output
+    #[arg(long, value_name = "ELF", conflicts_with_all = ["add", "generic_linux"])]
+    pub initial_domain: Option<PathBuf>,
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Print the QEMU command line instead of running it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The hypervisor's command line
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub append: String,
+}
+
+/// What goes into Dom0's file tree besides Dom0 and the guests.
+#[derive(Args, Debug, Default)]
+pub struct Tree {
+    /// Put a file or folder into Dom0's file tree, under /guests if no target is named; may be repeated
+    #[arg(long, value_name = "PATH[:TARGET]")]
+    pub add: Vec<String>,
+    /// Also put Debian's generic kernel into /guests (linux-generic.toml)
+    #[arg(long)]
+    pub generic_linux: bool,
+}
+
+/// The machine.
+#[derive(Args, Clone, Debug)]
+pub struct Machine {
+    /// The machine's memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(64..))]
+    pub memory: u32,
+    /// The machine's CPUs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub cpus: u32,
+    /// Let the machine's time count instructions: exact and repeatable, on any host
+    #[arg(long)]
+    pub icount: bool,
+    /// End the run with status 125 after so long
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+    /// Further arguments for QEMU, after `--`
+    #[arg(last = true, value_name = "QEMU ARGUMENTS")]
+    pub qemu: Vec<OsString>,
+}
+
+/// Options of `image`.
+#[derive(Args, Debug)]
+pub struct Image {
+    /// Where to write it; target/domus/image.cpio if not given
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub tree: Tree,
+}
+
+/// Options of `xen`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The domain's console goes to standard output. Exit status: 0 for poweroff or reboot, 1 for a crash, 125 if \
+    Xen did not say, and for the timeout."
+)]
+pub struct Xen {
+    /// The kernel
+    pub elf: PathBuf,
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Show Xen's own lines on standard error
+    #[arg(long)]
+    pub log: bool,
+    /// Print the QEMU command line instead of running it
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn qemu_arguments_follow_two_dashes() {
+        let cli = Cli::parse_from([
+            "xtask", "run", "--exec", "ls", "--exec", "ps", "--", "-s", "-S",
+        ]);
+        let Task::Run(run) = cli.task else {
+            panic!("not run")
+        };
+        assert_eq!(run.exec, ["ls", "ps"]);
+        assert_eq!(run.machine.qemu, ["-s", "-S"]);
+        assert_eq!(run.machine.memory, 4096);
+    }
+}

@@ -1,0 +1,186 @@
+//! Compiles what runs inside the machine. The flags of each kind of build stand here and nowhere else.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::deps::{self, Toolchain};
+use crate::progress::say;
+use crate::workspace::Workspace;
+
+/// One kind of bare-metal build: what shares flags, and so a target folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// The name of its target folder.
+    pub folder: &'static str,
+    /// Flags for rustc.
+    pub flags: &'static [&'static str],
+}
+
+/// The hypervisor lives in PML4 slots 256-271, outside the top 2 GiB, so addresses must be relative to RIP; but it is linked at one
+/// address and relocates nothing. The linker script comes from `hv/build.rs`.
+pub const HYPERVISOR: Kind = Kind {
+    folder: "hv",
+    flags: &["-Crelocation-model=pic", "-Clink-arg=-no-pie"],
+};
+
+/// Guests, Dom0 among them. Their linker script comes from their own `build.rs`.
+pub const GUEST: Kind = Kind {
+    folder: "guest",
+    flags: &["-Crelocation-model=pic", "-Clink-arg=-no-pie"],
+};
+
+/// A finished ELF and the name that it is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The name of the binary or example.
+    pub name: String,
+    /// The ELF.
+    pub path: PathBuf,
+}
+
+/// The hypervisor.
+///
+/// # Errors
+/// When it does not compile.
+pub fn hypervisor(workspace: &Workspace) -> Result<PathBuf> {
+    one(
+        programs(workspace, HYPERVISOR, &["-p", "domus-hv"])?,
+        "domus-hv",
+    )
+}
+
+/// Dom0.
+///
+/// # Errors
+/// When it does not compile.
+pub fn dom0(workspace: &Workspace) -> Result<PathBuf> {
+    one(
+        programs(workspace, GUEST, &["-p", "domus-dom0"])?,
+        "domus-dom0",
+    )
+}
+
+/// The SDK's examples, sorted by name.
+///
+/// # Errors
+/// When they do not compile.
+pub fn examples(workspace: &Workspace) -> Result<Vec<Program>> {
+    programs(workspace, GUEST, &["-p", "pv-guest-sdk", "--examples"])
+}
+
+/// The test kernels, sorted by name.
+///
+/// # Errors
+/// When they do not exist or do not compile.
+pub fn kernels(workspace: &Workspace) -> Result<Vec<Program>> {
+    if !workspace.root.join("tests/kernels/Cargo.toml").exists() {
+        bail!("there is no tests/kernels in this tree");
+    }
+    programs(workspace, GUEST, &["-p", "domus-test-kernels", "--bins"])
+}
+
+/// All of it, for people who only want to know whether it compiles.
+///
+/// # Errors
+/// When something does not compile.
+pub fn everything(workspace: &Workspace) -> Result<u8> {
+    let mut built = vec![hypervisor(workspace)?, dom0(workspace)?];
+    built.extend(examples(workspace)?.into_iter().map(|program| program.path));
+    if workspace.root.join("tests/kernels/Cargo.toml").exists() {
+        built.extend(kernels(workspace)?.into_iter().map(|program| program.path));
+    }
+    for path in built {
+        println!("{}", path.display());
+    }
+    Ok(0)
+}
+
+/// A `cargo` command for one kind of build.
+///
+/// # Errors
+/// When bare-metal code cannot be built here.
+pub fn cargo(workspace: &Workspace, kind: Kind, subcommand: &str) -> Result<Command> {
+    let toolchain = toolchain()?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&workspace.root).arg(subcommand);
+    cargo
+        .args(["--release", "--target", deps::TARGET, "--target-dir"])
+        .arg(workspace.build(kind.folder));
+    // Encoded flags win over all other sources, so that a RUSTFLAGS of the user's cannot replace what the image needs to boot.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", kind.flags.join("\u{1f}"));
+    toolchain.apply(&mut cargo);
+    Ok(cargo)
+}
+
+fn toolchain() -> Result<Toolchain> {
+    thread_local! {
+        static FOUND: std::cell::RefCell<Option<Toolchain>> = const { std::cell::RefCell::new(None) };
+    }
+    if let Some(found) = FOUND.with_borrow(Clone::clone) {
+        return Ok(found);
+    }
+    let found = deps::bare_metal()?;
+    FOUND.set(Some(found.clone()));
+    Ok(found)
+}
+
+fn programs(workspace: &Workspace, kind: Kind, what: &[&str]) -> Result<Vec<Program>> {
+    let mut cargo = cargo(workspace, kind, "build")?;
+    cargo
+        .args(what)
+        .arg("--message-format=json-render-diagnostics");
+    cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = cargo.output().context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("building {} failed", what.join(" "));
+    }
+    let mut programs = parse_artifacts(&String::from_utf8_lossy(&output.stdout));
+    programs.sort_by(|a, b| a.name.cmp(&b.name));
+    if programs.is_empty() {
+        say(&format!("{} has nothing to run", what.join(" ")));
+    }
+    Ok(programs)
+}
+
+/// The executables in what cargo prints with `--message-format=json`.
+fn parse_artifacts(messages: &str) -> Vec<Program> {
+    let artifact = |line: &str| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let path = message.get("executable")?.as_str()?.into();
+        let name = message.get("target")?.get("name")?.as_str()?.to_owned();
+        // Build scripts are executables too, but cargo reports none for them here.
+        Some(Program { name, path })
+    };
+    messages.lines().filter_map(artifact).collect()
+}
+
+fn one(programs: Vec<Program>, name: &str) -> Result<PathBuf> {
+    let found = programs.into_iter().find(|program| program.name == name);
+    found
+        .map(|program| program.path)
+        .with_context(|| format!("cargo built no {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_found_in_cargos_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"abi","kind":["lib"]},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"hello","kind":["example"]},"executable":"/t/hello"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        let hello = Program {
+            name: "hello".into(),
+            path: "/t/hello".into(),
+        };
+        assert_eq!(parse_artifacts(messages), [hello]);
+    }
+}

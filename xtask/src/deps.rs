@@ -1,0 +1,110 @@
+//! What the machine must have, installed when it is missing: the bare-metal target, rustup's components, QEMU.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::progress::say;
+use crate::{apt, command};
+
+/// The target of everything that runs inside the machine.
+pub const TARGET: &str = "x86_64-unknown-none";
+
+/// How code for [`TARGET`] is compiled here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Toolchain {
+    /// rustup's toolchain has the target.
+    Rustup,
+    /// Debian's compiler builds `core` and `alloc` from its own sources, and rustup's toolchain lends the linker.
+    Debian {
+        /// rustup's `rust-lld`.
+        linker: PathBuf,
+    },
+}
+
+/// Debian's compiler.
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
+/// Makes sure that bare-metal code can be built, and says how.
+///
+/// # Errors
+/// When neither rustup nor Debian provides it.
+pub fn bare_metal() -> Result<Toolchain> {
+    if has_target("rustc") {
+        return Ok(Toolchain::Rustup);
+    }
+    if command::exists("rustup") {
+        say(&format!("adding the Rust target {TARGET}"));
+        match command::run(Command::new("rustup").args(["target", "add", TARGET])) {
+            Ok(()) => return Ok(Toolchain::Rustup),
+            Err(error) => say(&format!(
+                "{error:#}; falling back to Debian's compiler and its sources"
+            )),
+        }
+    }
+    debian_toolchain().context("cannot compile for bare metal: neither rustup's target nor Debian's rustc-web could be had")
+}
+
+fn has_target(rustc: &str) -> bool {
+    let libdir =
+        command::output(Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]));
+    libdir.is_ok_and(|libdir| Path::new(libdir.trim()).is_dir())
+}
+
+fn debian_toolchain() -> Result<Toolchain> {
+    let sources = Path::new("/usr/lib/rustlib/src/rust/library/Cargo.lock");
+    if !Path::new(DEBIAN_RUSTC).exists() || !sources.exists() {
+        apt::install(&["rustc-web", "rust-web-src"])?;
+    }
+    let sysroot = command::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let host = command::output(Command::new("rustc").args(["--print", "host-tuple"]))?;
+    let linker = Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(host.trim())
+        .join("bin/rust-lld");
+    anyhow::ensure!(
+        linker.exists(),
+        "the linker {} is missing",
+        linker.display()
+    );
+    Ok(Toolchain::Debian { linker })
+}
+
+impl Toolchain {
+    /// Makes a `cargo` command compile with this toolchain.
+    pub fn apply(&self, cargo: &mut Command) {
+        if let Self::Debian { linker } = self {
+            cargo
+                .env("RUSTC", DEBIAN_RUSTC)
+                .env("RUSTC_BOOTSTRAP", "1")
+                .arg("-Zbuild-std=core,alloc");
+            cargo.env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", linker);
+        }
+    }
+}
+
+/// Makes sure that a rustup component is there; `program` is what it provides.
+///
+/// # Errors
+/// When it is missing and rustup cannot add it.
+pub fn component(component: &str, program: &str) -> Result<()> {
+    // rustup's proxies exist even when the component behind them does not, so the program has to be asked.
+    if command::output(Command::new(program).arg("--version")).is_ok() {
+        return Ok(());
+    }
+    say(&format!("adding the Rust component {component}"));
+    command::run(Command::new("rustup").args(["component", "add", component]))
+        .with_context(|| format!("{program} is missing and could not be added"))
+}
+
+/// Makes sure that QEMU is there.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub fn qemu() -> Result<()> {
+    if command::exists(domus_harness::machine::QEMU) {
+        return Ok(());
+    }
+    apt::install(&["qemu-system-x86"]).context("QEMU is missing and could not be installed")
+}

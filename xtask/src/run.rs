@@ -1,0 +1,179 @@
+//! Boots Domus: at Dom0's prompt, with commands to run, or with another first domain.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use domus_harness::domus::{self, Report};
+use domus_harness::machine::{Machine, Serial};
+use domus_harness::supervise::Plan;
+
+use crate::archive::{Archive, exec_file, parse_add};
+use crate::progress::say;
+use crate::workspace::{Workspace, write};
+use crate::{cli, compile, deps, guests};
+
+/// `cargo xtask run`.
+///
+/// # Errors
+/// When something is missing, does not compile or cannot be started.
+pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
+    deps::qemu()?;
+    let module = match &options.initial_domain {
+        Some(elf) => checked_elf(elf)?,
+        None => write_image(workspace, None, &options.tree, &options.exec)?,
+    };
+    let kernel = compile::hypervisor(workspace)?;
+    let console = Console::choose(options);
+    // One log a process: two runs at once would each take the other's verdict.
+    let log = match console {
+        Console::Terminal => workspace.out()?.join("domus.log"),
+        _ => workspace
+            .out()?
+            .join(format!("domus-{}.log", std::process::id())),
+    };
+    let mut machine = machine(&options.machine, kernel, module);
+    machine.cmdline.clone_from(&options.append);
+    machine.serial = vec![console.serial(), Serial::File(log.clone())];
+    if options.dry_run {
+        println!("{}", machine.command_line());
+        return Ok(0);
+    }
+    if console == Console::Terminal {
+        say(&format!(
+            "Ctrl-A X leaves QEMU; the hypervisor's log is {}",
+            log.display()
+        ));
+    }
+    let plan = Plan {
+        terminal: console != Console::Output,
+        log: Some(log.clone()),
+        timeout: options.machine.timeout.map(Duration::from_secs),
+    };
+    let mut log_sink: Box<dyn Write> = if console == Console::Terminal {
+        Box::new(io::sink())
+    } else {
+        Box::new(io::stderr())
+    };
+    let report = domus::run(&machine, &plan, &mut io::stdout(), &mut log_sink)?;
+    if console != Console::Terminal {
+        let _ = fs::remove_file(&log);
+    }
+    explain(&report, &plan);
+    Ok(report.status)
+}
+
+/// `cargo xtask image`.
+///
+/// # Errors
+/// When something is missing or does not compile.
+pub fn image(workspace: &Workspace, options: &cli::Image) -> Result<u8> {
+    let path = write_image(workspace, options.output.as_deref(), &options.tree, &[])?;
+    println!("{}", path.display());
+    Ok(0)
+}
+
+/// The machine that the options describe, without its serial ports.
+pub fn machine(options: &cli::Machine, kernel: PathBuf, module: PathBuf) -> Machine {
+    Machine {
+        kernel,
+        module: Some(module),
+        cmdline: String::new(),
+        memory_mib: options.memory,
+        cpus: options.cpus,
+        icount: options.icount,
+        serial: Vec::new(),
+        extra: options.qemu.clone(),
+    }
+}
+
+/// The ELF, if it is one: the hypervisor would refuse anything else, but only after it was built and booted.
+///
+/// # Errors
+/// When it cannot be read or is no ELF.
+pub fn checked_elf(path: &Path) -> Result<PathBuf> {
+    let bytes =
+        fs::read(path).with_context(|| format!("cannot read the kernel {}", path.display()))?;
+    if !bytes.starts_with(b"\x7fELF") {
+        bail!(
+            "{} is no ELF: a first domain is a bare PV64 ELF, uncompressed",
+            path.display()
+        );
+    }
+    Ok(path.to_owned())
+}
+
+fn write_image(
+    workspace: &Workspace,
+    path: Option<&Path>,
+    options: &cli::Tree,
+    exec: &[String],
+) -> Result<PathBuf> {
+    let mut tree = Archive::default();
+    // What the user names is looked at first: it is what may be wrong, and compiling takes long.
+    let exec = exec_file(exec)?;
+    for add in &options.add {
+        let (source, target) = parse_add(add)?;
+        tree.copy_tree(&target, &source)?;
+    }
+    let mut base = Archive::default();
+    base.copy("boot/dom0", &compile::dom0(workspace)?)?;
+    guests::add(workspace, &mut base, options.generic_linux)?;
+    if !exec.is_empty() {
+        base.bytes("etc/exec", exec)?;
+    }
+    base.overlay(tree)?;
+    let path = match path {
+        Some(path) => std::path::absolute(path)?,
+        None if options.add.is_empty() && !base.has("etc/exec") => {
+            workspace.out()?.join("image.cpio")
+        }
+        None => workspace.out()?.join("image-run.cpio"),
+    };
+    write(&path, &base.pack()?)?;
+    Ok(path)
+}
+
+fn explain(report: &Report, plan: &Plan) {
+    let Some(complaint) = report.complaint() else {
+        return;
+    };
+    say(complaint);
+    if plan.terminal
+        && let Some(log) = &plan.log
+    {
+        say(&format!("see {}", log.display()));
+    }
+}
+
+/// Where the first domain's console goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Console {
+    /// A person at Dom0's prompt. The log would scribble over it, so it goes to a file.
+    Terminal,
+    /// A person before a first domain of their own; the log is shown.
+    TerminalWithLog,
+    /// A pipe or a file: output only.
+    Output,
+}
+
+impl Console {
+    fn choose(options: &cli::Run) -> Self {
+        let person = io::stdin().is_terminal() && io::stdout().is_terminal();
+        match (person && options.exec.is_empty(), &options.initial_domain) {
+            (true, None) => Self::Terminal,
+            (true, Some(_)) => Self::TerminalWithLog,
+            (false, _) => Self::Output,
+        }
+    }
+
+    fn serial(self) -> Serial {
+        if self == Self::Output {
+            Serial::Stdio
+        } else {
+            Serial::Terminal
+        }
+    }
+}
