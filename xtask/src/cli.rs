@@ -49,6 +49,9 @@ pub struct Run {
     /// Print the QEMU command line instead of running it
     #[arg(long)]
     pub dry_run: bool,
+    /// Boot this hypervisor instead of building it
+    #[arg(long, value_name = "ELF")]
+    pub hypervisor: Option<PathBuf>,
     /// The hypervisor's command line
     #[arg(
         long,

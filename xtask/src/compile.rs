@@ -11,26 +11,42 @@ use crate::progress::say;
 use crate::workspace::Workspace;
 
 /// One kind of bare-metal build: what shares flags, and so a target folder.
-#[derive(Clone, Copy, Debug)]
-pub struct Kind {
-    /// The name of its target folder.
-    pub folder: &'static str,
-    /// Flags for rustc.
-    pub flags: &'static [&'static str],
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The hypervisor.
+    Hypervisor,
+    /// Guests, Dom0 among them.
+    Guest,
 }
 
-/// The hypervisor lives in PML4 slots 256-271, outside the top 2 GiB, so addresses must be relative to RIP; but it is linked at one
-/// address and relocates nothing. The linker script comes from `hv/build.rs`.
-pub const HYPERVISOR: Kind = Kind {
-    folder: "hv",
-    flags: &["-Crelocation-model=pic", "-Clink-arg=-no-pie"],
-};
+impl Kind {
+    /// The name of its target folder.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Hypervisor => "hv",
+            Self::Guest => "guest",
+        }
+    }
 
-/// Guests, Dom0 among them. Their linker script comes from their own `build.rs`.
-pub const GUEST: Kind = Kind {
-    folder: "guest",
-    flags: &["-Crelocation-model=pic", "-Clink-arg=-no-pie"],
-};
+    /// Flags for rustc.
+    fn flags(self, workspace: &Workspace) -> Vec<String> {
+        let script = match self {
+            Self::Hypervisor => "hv/machine/link.ld",
+            Self::Guest => "pv-guest-sdk/link.ld",
+        };
+        // The hypervisor lives in PML4 slots 256-271, outside the top 2 GiB, so addresses must be relative to RIP; but it is linked
+        // at one address and relocates nothing. Guests may live anywhere, so the same holds for them.
+        let mut flags = vec![
+            "-Crelocation-model=pic".to_owned(),
+            "-Clink-arg=-no-pie".to_owned(),
+        ];
+        flags.push(format!(
+            "-Clink-arg=-T{}",
+            workspace.root.join(script).display()
+        ));
+        flags
+    }
+}
 
 /// A finished ELF and the name that it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +63,7 @@ pub struct Program {
 /// When it does not compile.
 pub fn hypervisor(workspace: &Workspace) -> Result<PathBuf> {
     one(
-        programs(workspace, HYPERVISOR, &["-p", "domus-hv"])?,
+        programs(workspace, Kind::Hypervisor, &["-p", "domus-hv"])?,
         "domus-hv",
     )
 }
@@ -58,7 +74,7 @@ pub fn hypervisor(workspace: &Workspace) -> Result<PathBuf> {
 /// When it does not compile.
 pub fn dom0(workspace: &Workspace) -> Result<PathBuf> {
     one(
-        programs(workspace, GUEST, &["-p", "domus-dom0"])?,
+        programs(workspace, Kind::Guest, &["-p", "domus-dom0"])?,
         "domus-dom0",
     )
 }
@@ -68,7 +84,11 @@ pub fn dom0(workspace: &Workspace) -> Result<PathBuf> {
 /// # Errors
 /// When they do not compile.
 pub fn examples(workspace: &Workspace) -> Result<Vec<Program>> {
-    programs(workspace, GUEST, &["-p", "pv-guest-sdk", "--examples"])
+    programs(
+        workspace,
+        Kind::Guest,
+        &["-p", "pv-guest-sdk", "--examples"],
+    )
 }
 
 /// The test kernels, sorted by name.
@@ -79,7 +99,11 @@ pub fn kernels(workspace: &Workspace) -> Result<Vec<Program>> {
     if !workspace.root.join("tests/kernels/Cargo.toml").exists() {
         bail!("there is no tests/kernels in this tree");
     }
-    programs(workspace, GUEST, &["-p", "domus-test-kernels", "--bins"])
+    programs(
+        workspace,
+        Kind::Guest,
+        &["-p", "domus-test-kernels", "--bins"],
+    )
 }
 
 /// All of it, for people who only want to know whether it compiles.
@@ -108,9 +132,12 @@ pub fn cargo(workspace: &Workspace, kind: Kind, subcommand: &str) -> Result<Comm
     cargo.current_dir(&workspace.root).arg(subcommand);
     cargo
         .args(["--release", "--target", deps::TARGET, "--target-dir"])
-        .arg(workspace.build(kind.folder));
+        .arg(workspace.build(kind.folder()));
     // Encoded flags win over all other sources, so that a RUSTFLAGS of the user's cannot replace what the image needs to boot.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", kind.flags.join("\u{1f}"));
+    cargo.env(
+        "CARGO_ENCODED_RUSTFLAGS",
+        kind.flags(workspace).join("\u{1f}"),
+    );
     toolchain.apply(&mut cargo);
     Ok(cargo)
 }

@@ -21,11 +21,19 @@ use crate::{cli, compile, deps, guests};
 /// When something is missing, does not compile or cannot be started.
 pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
     deps::qemu()?;
-    let module = match &options.initial_domain {
+    let given = options
+        .initial_domain
+        .as_deref()
+        .map(checked_elf)
+        .transpose()?;
+    let kernel = match &options.hypervisor {
         Some(elf) => checked_elf(elf)?,
+        None => compile::hypervisor(workspace)?,
+    };
+    let module = match given {
+        Some(elf) => elf,
         None => write_image(workspace, None, &options.tree, &options.exec)?,
     };
-    let kernel = compile::hypervisor(workspace)?;
     let console = Console::choose(options);
     // One log a process: two runs at once would each take the other's verdict.
     let log = match console {
