@@ -99,7 +99,9 @@ impl Plan {
         let va = |pages: Pages| v_start.wrapping_add(pages.first.wrapping_mul(PAGE));
         let ramdisk_pages = pages_for(request.ramdisk_bytes);
         let list_pages = pages_for(request.nr_pages.saturating_mul(8));
-        let list_va = kernel.init_p2m.filter(|at| *at < v_start && at % PAGE == 0);
+        let list_va = kernel
+            .init_p2m
+            .filter(|at| *at < v_start && at.is_multiple_of(PAGE));
 
         let kernel_first = kernel.phys_start / PAGE;
         let image = Pages {

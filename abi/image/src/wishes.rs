@@ -35,7 +35,7 @@ impl Wishes {
     ) -> Result<KernelInfo, ImageError> {
         self.check_compatible()?;
         let virt_base = self.virt_base.unwrap_or(0);
-        if virt_base % PAGE != 0 {
+        if !virt_base.is_multiple_of(PAGE) {
             return Err(ImageError::VirtBaseUnaligned(virt_base));
         }
         let paddr_offset = self.paddr_offset(notes_from)?;
@@ -121,7 +121,7 @@ fn check_addresses(kernel: &KernelInfo) -> Result<(), ImageError> {
         let whole = page
             .checked_add(PAGE - 1)
             .is_some_and(|last| image.contains(&page) && image.contains(&last));
-        if page % PAGE != 0 || !whole {
+        if !page.is_multiple_of(PAGE) || !whole {
             return Err(ImageError::HypercallPageOutside(page));
         }
     }
