@@ -1,1 +1,14 @@
+//! What Dom0 decides, apart from the machine it runs on.
+//!
+//! The control domain serves guests that may be hostile and an operator who may mistype. Everything here that judges their input is
+//! plain data in, plain data out: no device, no clock, no hypercall. So it is tested on the host, and the kernel that drives it
+//! (package `domus-dom0`) only moves bytes between rings, frames and these functions.
+
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod xenstore;
