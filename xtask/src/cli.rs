@@ -19,6 +19,10 @@ pub struct Cli {
 pub enum Task {
     /// Build everything, boot Domus in QEMU and leave you at Dom0's prompt
     Run(Run),
+    /// Check everything that CI checks
+    Test(Test),
+    /// Measure what the guest ABI costs on Domus and on Debian's Xen, in instructions
+    Bench(Bench),
     /// Build the hypervisor, Dom0 and the guests
     Build,
     /// Write the archive with Dom0's file tree, for use outside `run`
@@ -91,6 +95,28 @@ pub struct Machine {
     /// Further arguments for QEMU, after `--`
     #[arg(last = true, value_name = "QEMU ARGUMENTS")]
     pub qemu: Vec<OsString>,
+}
+
+/// Options of `test`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The last line is `N passed, N failed, N skipped`. Exit status: 0 if something passed and nothing failed.\n\n\
+    Example: cargo xtask test lint examples/hello"
+)]
+pub struct Test {
+    /// Run only the steps whose names contain one of these
+    pub filter: Vec<String>,
+    /// Print the names of the steps instead of running them
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// Options of `bench`.
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `image`.

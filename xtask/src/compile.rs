@@ -30,23 +30,26 @@ impl Kind {
 
     /// Flags for rustc.
     fn flags(self, workspace: &Workspace) -> Vec<String> {
-        let script = match self {
-            Self::Hypervisor => "hv/machine/link.ld",
-            Self::Guest => "pv-guest-sdk/link.ld",
-        };
-        // The hypervisor lives in PML4 slots 256-271, outside the top 2 GiB, so addresses must be relative to RIP; but it is linked
-        // at one address and relocates nothing. Guests may live anywhere, so the same holds for them.
-        let mut flags = vec![
-            "-Crelocation-model=pic".to_owned(),
-            "-Clink-arg=-no-pie".to_owned(),
-        ];
-        flags.push(format!(
-            "-Clink-arg=-T{}",
-            workspace.root.join(script).display()
-        ));
-        flags
+        match self {
+            // PML4 slots 256-271 lie outside the top 2 GiB, so addresses must be relative to RIP; but the image is linked at one
+            // address and relocates nothing.
+            Self::Hypervisor => {
+                let script = workspace.root.join("hv/machine/link.ld");
+                let script = format!("-Clink-arg=-T{}", script.display());
+                vec![
+                    "-Crelocation-model=pic".into(),
+                    "-Clink-arg=-no-pie".into(),
+                    script,
+                ]
+            }
+            // The SDK's build script says how a guest is linked, so that a plain `cargo build` outside this tree does the same.
+            Self::Guest => Vec::new(),
+        }
     }
 }
+
+/// The package of the test kernels.
+pub const KERNELS: &str = "domus-test-kernels";
 
 /// A finished ELF and the name that it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,11 +102,7 @@ pub fn kernels(workspace: &Workspace) -> Result<Vec<Program>> {
     if !workspace.root.join("tests/kernels/Cargo.toml").exists() {
         bail!("there is no tests/kernels in this tree");
     }
-    programs(
-        workspace,
-        Kind::Guest,
-        &["-p", "domus-test-kernels", "--bins"],
-    )
+    programs(workspace, Kind::Guest, &["-p", KERNELS, "--bins"])
 }
 
 /// All of it, for people who only want to know whether it compiles.

@@ -7,6 +7,8 @@
 
 mod apt;
 mod archive;
+mod bench;
+mod boot;
 mod cli;
 mod command;
 mod compile;
@@ -16,6 +18,7 @@ mod guests;
 mod progress;
 mod ramdisk;
 mod run;
+mod test;
 mod workspace;
 mod xen;
 
@@ -46,6 +49,8 @@ fn dispatch(task: Task) -> anyhow::Result<u8> {
     let workspace = workspace::Workspace::find()?;
     match task {
         Task::Run(options) => run::run(&workspace, &options),
+        Task::Test(options) => test::run(&workspace, &options),
+        Task::Bench(options) => bench::run(&workspace, &options),
         Task::Build => compile::everything(&workspace),
         Task::Image(options) => run::image(&workspace, &options),
         Task::Xen(options) => xen::run(&workspace, &options),

@@ -22,14 +22,8 @@ const CMDLINE: &str = "com1=115200,8n1 console=com1 dom0_mem=256M loglvl=all gue
 /// When something is missing or cannot be started.
 pub fn run(workspace: &Workspace, options: &cli::Xen) -> Result<u8> {
     deps::qemu()?;
-    let machine = on_xen(
-        workspace,
-        machine(
-            &options.machine,
-            debs::xen(workspace)?,
-            checked_elf(&options.elf)?,
-        ),
-    );
+    let kernel = checked_elf(&options.elf)?;
+    let machine = on_xen(machine(&options.machine, debs::xen(workspace)?, kernel));
     if options.dry_run {
         println!("{}", machine.command_line());
         return Ok(0);
@@ -43,7 +37,7 @@ pub fn run(workspace: &Workspace, options: &cli::Xen) -> Result<u8> {
 }
 
 /// The machine with Xen's command line and one serial port.
-pub fn on_xen(_: &Workspace, mut machine: Machine) -> Machine {
+pub fn on_xen(mut machine: Machine) -> Machine {
     machine.cmdline = CMDLINE.into();
     machine.serial = vec![Serial::Stdio];
     machine

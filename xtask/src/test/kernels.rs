@@ -1,0 +1,80 @@
+//! The test kernels: small guests, each with one subject, that say themselves how it went. Each boots on Domus; what it claims about
+//! the ABI is then held against a real Xen by booting the same ELF there.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use domus_harness::verdict::{Verdict, verdict};
+use domus_harness::xen::Ending;
+
+use super::suite::Suite;
+use crate::boot::{Hypervisors, Setup};
+use crate::compile;
+use crate::workspace::Workspace;
+
+/// Generous: a slow host must not fail a test.
+pub const SETUP: Setup = Setup {
+    memory_mib: 1024,
+    icount: false,
+    timeout: Duration::from_secs(300),
+};
+
+/// Kernels that are no tests.
+const NO_TESTS: [&str; 1] = ["bench"];
+/// Kernels that use what only Domus has (its control ABI, for one) start with this.
+const DOMUS_ONLY: &str = "domus-";
+
+/// Adds a step for each kernel and hypervisor.
+pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
+    if !suite.wants("kernels") {
+        return;
+    }
+    let Some(kernels) = suite.prepare("kernels", || compile::kernels(workspace)) else {
+        return;
+    };
+    let Some(hypervisors) = suite.prepare("kernels", || Hypervisors::prepare(workspace)) else {
+        return;
+    };
+    for kernel in kernels
+        .iter()
+        .filter(|kernel| !NO_TESTS.contains(&kernel.name.as_str()))
+    {
+        suite.step(&format!("kernels/{}", kernel.name), || {
+            on_domus(&hypervisors, kernel)
+        });
+        let name = format!("kernels/{}/xen", kernel.name);
+        if kernel.name.starts_with(DOMUS_ONLY) {
+            suite.step(&name, || {
+                Ok(Verdict::Skip("its subject is Domus's own".into()))
+            });
+        } else {
+            suite.step(&name, || on_xen(&hypervisors, kernel));
+        }
+    }
+}
+
+/// A kernel whose subject is a crash gives its verdict first; so the verdict decides, and only a machine that did not end on its own
+/// terms overrules it.
+fn on_domus(hypervisors: &Hypervisors, kernel: &compile::Program) -> Result<Verdict> {
+    let report = hypervisors.on_domus(&kernel.path, SETUP)?;
+    let verdict = match report.complaint() {
+        Some(complaint) => Verdict::Failure(complaint.into()),
+        None => verdict(&report.console),
+    };
+    if matches!(verdict, Verdict::Error(_) | Verdict::Failure(_)) {
+        eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
+    }
+    Ok(verdict)
+}
+
+fn on_xen(hypervisors: &Hypervisors, kernel: &compile::Program) -> Result<Verdict> {
+    let report = hypervisors.on_xen(&kernel.path, SETUP)?;
+    let verdict = match report.ending {
+        Some(Ending::XenFailed) | None => Verdict::Error("Xen did not say how it ended".into()),
+        Some(_) => verdict(&report.console),
+    };
+    if matches!(verdict, Verdict::Error(_) | Verdict::Failure(_)) {
+        eprintln!("--- Xen's serial line\n{}---", report.serial);
+    }
+    Ok(verdict)
+}
