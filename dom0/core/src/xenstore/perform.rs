@@ -272,23 +272,9 @@ fn run<N: Nodes>(
 ) -> Result<Answer, Error> {
     let resolve = |sent: &str| path::resolve(sent, domid);
     match request {
-        NodeRequest::Read(path) => {
-            let value = view.read(&resolve(path)?)?;
-            if value.len() > abi::xenstore::PAYLOAD_MAX {
-                Err(Error::TooBig)
-            } else {
-                Ok(Answer::bytes(value))
-            }
-        }
+        NodeRequest::Read(path) => view.read(&resolve(path)?).map(Answer::bytes),
         NodeRequest::GetPerms(path) => Ok(perms_answer(&view.perms(&resolve(path)?)?)),
-        NodeRequest::Directory(path) => {
-            let names = joined(view.list(&resolve(path)?)?.0);
-            if names.len() > abi::xenstore::PAYLOAD_MAX {
-                Err(Error::TooBig)
-            } else {
-                Ok(Answer::bytes(names))
-            }
-        }
+        NodeRequest::Directory(path) => Ok(Answer::bytes(joined(view.list(&resolve(path)?)?.0))),
         NodeRequest::DirectoryPart(path, offset) => {
             let (names, generation) = view.list(&resolve(path)?)?;
             Ok(directory_part(&joined(names), *offset, generation))

@@ -4,17 +4,18 @@
 //! the driver feeds bytes with [`Server::input`], calls [`Server::step`] while it returns true, and sends what [`Server::output`] shows to
 //! those that [`Server::next_with_output`] names.
 
-use abi::xenstore::{WATCH_INTRODUCE_DOMAIN, WATCH_RELEASE_DOMAIN, msg};
+use abi::xenstore::{PAYLOAD_MAX, WATCH_INTRODUCE_DOMAIN, WATCH_RELEASE_DOMAIN, msg};
 use alloc::{
     collections::{BTreeMap, VecDeque},
     vec::Vec,
 };
 
 use super::{
-    ConnId, DomId,
+    ConnId, DomId, Error,
     client::Client,
     domains::Domains,
     path::{self, Path},
+    perform::Answer,
     perms::{Access, Permissions},
     request::Request,
     tree::Tree,
@@ -221,7 +222,14 @@ impl Server {
     fn serve(&mut self, conn: ConnId, message: &Message) {
         let result =
             Request::parse(message).and_then(|request| self.perform(conn, message.tx_id, &request));
-        let (kind, payload, then) = match result {
+        let fits = |answer: Answer| {
+            if answer.payload.len() > PAYLOAD_MAX {
+                Err(Error::TooBig)
+            } else {
+                Ok(answer)
+            }
+        };
+        let (kind, payload, then) = match result.and_then(fits) {
             Ok(answer) => (message.kind, answer.payload, answer.initial_event),
             Err(error) => (msg::ERROR, nul_terminated(error.name()), None),
         };
