@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::{Workspace, write};
+use crate::workspace::{Workspace, temporary, write};
 use crate::{apt, command};
 
 /// Debian's Xen, as the ELF that QEMU can enter. Debian ships it compressed.
@@ -68,7 +68,7 @@ fn unpacked(workspace: &Workspace, package: &str, part: &str) -> Result<PathBuf>
 fn unpack_as(workspace: &Workspace, package: &str, name: &str, part: &str) -> Result<()> {
     let cache = workspace.cache()?;
     let deb = downloaded(&cache, package)?;
-    let scratch = tempfile::tempdir_in(&cache)?;
+    let scratch = temporary().tempdir_in(&cache)?;
     extract(&deb, scratch.path(), part)?;
     let tree = cache.join(name);
     match fs::rename(scratch.path(), &tree) {
@@ -81,7 +81,7 @@ fn downloaded(cache: &Path, package: &str) -> Result<PathBuf> {
     let debs = cache.join("debs").join(package);
     if !debs.exists() {
         fs::create_dir_all(cache.join("debs"))?;
-        let scratch = tempfile::tempdir_in(cache.join("debs"))?;
+        let scratch = temporary().tempdir_in(cache.join("debs"))?;
         apt::download(package, scratch.path())?;
         only_file(scratch.path(), |name| name.ends_with(".deb"))?;
         match fs::rename(scratch.path(), &debs) {

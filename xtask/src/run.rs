@@ -69,7 +69,7 @@ pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
     if console != Console::Terminal {
         let _ = fs::remove_file(&log);
     }
-    explain(&report, &plan);
+    explain(&report, console, &log);
     Ok(report.status)
 }
 
@@ -144,14 +144,12 @@ fn write_image(
     Ok(path)
 }
 
-fn explain(report: &Report, plan: &Plan) {
+fn explain(report: &Report, console: Console, log: &Path) {
     let Some(complaint) = report.complaint() else {
         return;
     };
     say(complaint);
-    if plan.terminal
-        && let Some(log) = &plan.log
-    {
+    if console == Console::Terminal {
         say(&format!("see {}", log.display()));
     }
 }

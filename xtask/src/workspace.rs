@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -60,13 +61,22 @@ fn folder(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Makes files and folders that will be renamed to stay. `tempfile` would make them ours alone, and whoever runs this next may be
+/// another user.
+pub fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(fs::Permissions::from_mode(0o755));
+    builder
+}
+
 /// Writes a file whole or not at all, so that an interrupted run leaves nothing half done.
 ///
 /// # Errors
 /// Those of the file system, with the file's name.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let dir = path.parent().context("a file needs a folder")?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)
+    let mut file = temporary()
+        .tempfile_in(dir)
         .with_context(|| format!("cannot write in {}", dir.display()))?;
     std::io::Write::write_all(&mut file, bytes)
         .with_context(|| format!("cannot write {}", path.display()))?;
