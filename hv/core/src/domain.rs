@@ -2,10 +2,12 @@
 
 use zerocopy::FromZeros;
 
+use crate::console::DomainConsole;
 use crate::events::DomainEvents;
 use crate::frames::DomainFrames;
 use crate::grants::DomainGrants;
 use crate::ids::{DomId, MAX_DOMAINS, MAX_VCPUS};
+use crate::sched::DomainSched;
 use crate::time::DomainTime;
 use crate::vcpu::Vcpu;
 
@@ -43,6 +45,10 @@ pub struct Domain {
     pub grants: DomainGrants,
     /// Its clock.
     pub time: DomainTime,
+    /// What the scheduler keeps of it.
+    pub sched: DomainSched,
+    /// What it writes to the hypervisor's log.
+    pub console: DomainConsole,
 }
 
 impl Domain {

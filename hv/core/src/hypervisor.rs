@@ -2,12 +2,14 @@
 //!
 //! Its fields are apart so that a rule borrows only what it uses: page-table code takes `machine` and `frames`, never `domains`.
 
+use crate::console::ConsoleInput;
 use crate::cpu::Cpu;
 use crate::domain::{Domain, DomainTable};
 use crate::frames::Frames;
 use crate::ids::{DomId, MAX_CPUS, VcpuRef};
 use crate::machine::Machine;
-use crate::sched::Policy;
+use crate::sched::{MachineExit, Policy};
+use crate::time::TimerQueue;
 use crate::vcpu::Vcpu;
 
 /// Everything. One exists; the shell keeps it behind a lock.
@@ -22,6 +24,12 @@ pub struct Hypervisor<M: Machine> {
     pub scheduler: Policy,
     /// The physical CPUs.
     pub cpus: [Cpu; MAX_CPUS],
+    /// The timers of all vCPUs.
+    pub timers: TimerQueue,
+    /// What was typed for the first domain and not read yet.
+    pub console_input: ConsoleInput,
+    /// Set when the first domain ends: so must the machine.
+    pub machine_exit: Option<MachineExit>,
 }
 
 impl<M: Machine> Hypervisor<M> {

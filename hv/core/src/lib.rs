@@ -10,16 +10,20 @@
 extern crate std;
 
 pub mod call;
+pub mod console;
 pub mod cpu;
 pub mod domain;
 pub mod hypercalls;
 pub mod hypervisor;
 pub mod ids;
+pub mod keyed_heap;
 pub mod machine;
+pub mod objects;
 pub mod vcpu;
 
 pub mod emulate;
 pub mod events;
+pub mod firmware;
 pub mod frames;
 pub mod grants;
 pub mod mm;
