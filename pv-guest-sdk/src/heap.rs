@@ -1,0 +1,95 @@
+//! The global allocator: talc, fed with frames as it needs them.
+
+use core::alloc::Layout;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use abi::layout::PAGE_SIZE;
+use lock_api::{GuardNoSend, RawMutex};
+use talc::TalcLock;
+use talc::base::{Talc, binning::Binning};
+use talc::source::Source;
+
+use crate::{events, memory};
+
+/// Pages taken at a time at least.
+const STEP: usize = 32;
+/// What talc needs besides the allocation itself, generously: its tables in the first heap, and alignment.
+const OVERHEAD: usize = 16 * 1024;
+
+#[global_allocator]
+static HEAP: TalcLock<MaskingLock, Frames> = TalcLock::new(Frames { end: None });
+
+/// Pages that the heap has taken.
+static PAGES: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+/// Bytes that the heap has taken from the frame allocator, in use or not.
+pub fn size() -> usize {
+    PAGES.load(Ordering::Relaxed) * PAGE_SIZE
+}
+
+/// The source of memory: frames, each piece joined to the one before if they touch.
+#[derive(Debug)]
+struct Frames {
+    end: Option<core::ptr::NonNull<u8>>,
+}
+
+// SAFETY: the pointer is an address to compare and extend; the memory behind it belongs to the heap, which is locked.
+unsafe impl Send for Frames {}
+
+// SAFETY: acquires by `alloc_pages`, which uses no heap.
+unsafe impl Source for Frames {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        let bytes = layout.size().checked_add(layout.align()).and_then(|bytes| bytes.checked_add(OVERHEAD)).ok_or(())?;
+        let pages = bytes.div_ceil(PAGE_SIZE).max(STEP);
+        let start = memory::alloc_pages(pages).ok_or(())?;
+        PAGES.fetch_add(pages, Ordering::Relaxed);
+        // SAFETY: the pages are ours for ever and contiguous; the old end is what talc returned.
+        unsafe {
+            let end = start.add(pages * PAGE_SIZE);
+            talc.source.end = match talc.source.end {
+                Some(old) if old == start => Some(talc.extend(old, end.as_ptr())),
+                _ => talc.claim(start.as_ptr(), pages * PAGE_SIZE),
+            };
+        }
+        talc.source.end.map(|_| ()).ok_or(())
+    }
+}
+
+/// A lock that masks upcalls while it is held, so that event handlers may allocate.
+struct MaskingLock {
+    locked: AtomicBool,
+    was_masked: AtomicBool,
+}
+
+// SAFETY: `locked` gives exclusion; with one vCPU and upcalls masked it is never found locked but by a bug.
+unsafe impl RawMutex for MaskingLock {
+    #[expect(clippy::declare_interior_mutable_const, reason = "the trait asks for a constant initial value")]
+    const INIT: Self = MaskingLock { locked: AtomicBool::new(false), was_masked: AtomicBool::new(false) };
+    type GuardMarker = GuardNoSend;
+
+    fn lock(&self) {
+        while !self.try_lock() {
+            core::hint::spin_loop();
+        }
+    }
+
+    fn try_lock(&self) -> bool {
+        let was_masked = events::mask_upcalls();
+        if self.locked.swap(true, Ordering::Acquire) {
+            if !was_masked {
+                events::unmask_upcalls();
+            }
+            return false;
+        }
+        self.was_masked.store(was_masked, Ordering::Relaxed);
+        true
+    }
+
+    unsafe fn unlock(&self) {
+        let was_masked = self.was_masked.load(Ordering::Relaxed);
+        self.locked.store(false, Ordering::Release);
+        if !was_masked {
+            events::unmask_upcalls();
+        }
+    }
+}
