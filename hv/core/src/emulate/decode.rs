@@ -217,8 +217,8 @@ impl Decoder<'_> {
 
     fn cmpxchg8b(&mut self) -> Decoded {
         let modrm = self.modrm()?;
-        // With REX.W it is CMPXCHG16B, which is wider than an entry; with 66 its meaning is not documented.
-        if modrm.extension() != 1 || self.prefixes.w() || self.prefixes.operand16 {
+        // With REX.W it is CMPXCHG16B, which is wider than an entry.
+        if modrm.extension() != 1 || self.prefixes.w() {
             return Err(DecodeError::Unknown);
         }
         let dest = modrm.memory()?;
@@ -236,7 +236,7 @@ impl Decoder<'_> {
             modrm.extension(),
             modrm.place(&self.prefixes, size),
         ) {
-            (0xd1 | 0xf9, ..) if self.prefixes.operand16 => Err(DecodeError::Unknown),
+            (0xd1, ..) if self.prefixes.operand16 => Err(DecodeError::Unknown),
             (0xd1, ..) => Ok((Op::Xsetbv, Size::B4)),
             (0xf9, ..) => Ok((Op::Rdtscp, Size::B4)),
             (_, 4, place @ Place::Reg(_)) => Ok((Op::Smsw(place), size)),

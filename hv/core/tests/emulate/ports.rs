@@ -1,0 +1,196 @@
+//! I/O ports, and above all: how soon Linux stops calibrating against the PIT, and whether a patient guest measures right.
+
+use domus_hv_core::emulate::insn::Size;
+use domus_hv_core::emulate::ports::Ports;
+use zerocopy::FromZeros;
+
+/// A guest on a machine where an access takes as long as an emulated one may (1 µs).
+struct Guest {
+    ports: Ports,
+    now: u64,
+    accesses: u32,
+}
+
+impl Guest {
+    fn new() -> Self {
+        Guest {
+            ports: Ports::new_zeroed(),
+            now: 123_456_789,
+            accesses: 0,
+        }
+    }
+
+    fn inb(&mut self, port: u16) -> u8 {
+        self.tick();
+        self.ports.read(port, Size::B1, self.now, |_| 0xff) as u8
+    }
+
+    fn outb(&mut self, value: u8, port: u16) {
+        self.tick();
+        self.ports.write(port, Size::B1, value.into(), self.now);
+    }
+
+    fn tick(&mut self) {
+        self.now += 1000;
+        self.accesses += 1;
+    }
+
+    /// Gate up, speaker off.
+    fn open_gate(&mut self) {
+        let old = self.inb(0x61);
+        self.outb(old & !2 | 1, 0x61);
+    }
+
+    fn load(&mut self, control: u8, count: u16) {
+        self.outb(control, 0x43);
+        let [low, high] = count.to_le_bytes();
+        self.outb(low, 0x42);
+        self.outb(high, 0x42);
+    }
+
+    /// How many times in a row the high byte of the count is this, up to a limit.
+    fn see_high_byte(&mut self, value: u8) -> u32 {
+        let seen = |guest: &mut Self| {
+            guest.inb(0x42);
+            guest.inb(0x42) == value
+        };
+        (0..50_000).take_while(|_| seen(self)).count() as u32
+    }
+}
+
+#[test]
+fn quick_calibration_ends_at_once() {
+    let mut guest = Guest::new();
+    guest.open_gate();
+    guest.load(0xb0, 0xffff);
+    guest.see_high_byte(0);
+    // A kernel that wants to watch the count wants to see this more than five times.
+    assert!(guest.see_high_byte(0xff) <= 5);
+    assert!(guest.accesses < 20, "{}", guest.accesses);
+}
+
+#[test]
+fn waiting_for_the_output_measures_right() {
+    for count in [1193u16, 11932, 59659] {
+        let mut guest = Guest::new();
+        guest.open_gate();
+        guest.load(0xb0, count);
+        let start = guest.now;
+        while guest.inb(0x61) & 0x20 == 0 {}
+        let want = u64::from(count) * 1_000_000_000 / 1_193_182;
+        let have = guest.now - start;
+        assert!(have.abs_diff(want) <= 3000, "{have} instead of {want}");
+    }
+}
+
+#[test]
+fn the_count_goes_down_in_coarse_steps() {
+    let mut guest = Guest::new();
+    guest.open_gate();
+    guest.load(0xb0, 0xffff);
+    let mut last = u16::MAX;
+    for _ in 0..40 {
+        guest.now += 1_000_000;
+        let loaded_for = guest.now + 1000 - 123_456_789;
+        let count = u16::from_le_bytes([guest.inb(0x42), guest.inb(0x42)]);
+        let ticks = loaded_for * 1_193_182 / 1_000_000_000;
+        let elapsed = 0xffff - u64::from(count);
+        assert!(
+            count < last && elapsed.abs_diff(ticks) <= 1024,
+            "{elapsed} {ticks}"
+        );
+        last = count;
+    }
+}
+
+#[test]
+fn a_latched_count_stands_until_read() {
+    let mut guest = Guest::new();
+    guest.open_gate();
+    guest.load(0xb0, 0xffff);
+    guest.outb(0x80, 0x43);
+    guest.now += 20_000_000;
+    let latched = [guest.inb(0x42), guest.inb(0x42)];
+    let running = [guest.inb(0x42), guest.inb(0x42)];
+    assert_eq!(u16::from_le_bytes(latched), 0xfbff);
+    assert!(u16::from_le_bytes(running) < 0xfbff - 20_000);
+}
+
+#[test]
+fn a_closed_gate_stops_the_count() {
+    let mut guest = Guest::new();
+    guest.load(0xb0, 100);
+    guest.now += 1_000_000_000;
+    assert_eq!(guest.inb(0x61) & 0x21, 0);
+    guest.open_gate();
+    guest.now += 1_000_000;
+    assert_eq!(guest.inb(0x61) & 0x21, 0x21);
+}
+
+#[test]
+fn a_square_wave_has_two_halves() {
+    let mut guest = Guest::new();
+    guest.open_gate();
+    guest.load(0xb6, 11932);
+    let highs = (0..10_000).filter(|_| guest.inb(0x61) & 0x20 != 0).count();
+    assert!((4900..=5100).contains(&highs), "{highs}");
+}
+
+#[test]
+fn the_refresh_bit_toggles() {
+    let mut guest = Guest::new();
+    let changes = |guest: &mut Guest| {
+        let bits: Vec<u8> = (0..1000).map(|_| guest.inb(0x61) & 0x10).collect();
+        bits.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    };
+    assert!((64..=68).contains(&changes(&mut guest)));
+}
+
+#[test]
+fn clock_registers_go_by_index() {
+    let mut ports = Ports::new_zeroed();
+    ports.write(0x70, Size::B1, 0x8b, 0);
+    assert_eq!(ports.read(0x70, Size::B1, 0, |_| 0), 0x0b);
+    assert_eq!(ports.read(0x71, Size::B1, 0, |index| index + 1), 0x0c);
+    assert_eq!(ports.read(0x71, Size::B1, 0, |_| 0xff), 0xff);
+    // Both at once: the index and what it names.
+    assert_eq!(ports.read(0x70, Size::B2, 0, |_| 0x42), 0x420b);
+}
+
+#[test]
+fn nobody_is_all_ones() {
+    let mut ports = Ports::new_zeroed();
+    let ones = |size: Size| size.mask() as u32;
+    for port in [0x20, 0x40, 0x43, 0x60, 0x64, 0x3f8, 0xcf8, 0xcfc, 0xffff] {
+        for size in [Size::B1, Size::B2, Size::B4] {
+            // Next to a port that answers, not all of a wide access is ones.
+            if port == 0x40 && size == Size::B4 || port == 0x60 && size != Size::B1 {
+                continue;
+            }
+            ports.write(port, size, 0, 0);
+            assert_eq!(ports.read(port, size, 0, |_| 0), ones(size), "{port:#x}");
+        }
+    }
+    // PCI configuration mechanism 1 does not echo, so it is not there.
+    ports.write(0xcf8, Size::B4, 0x8000_0000, 0);
+    assert_eq!(ports.read(0xcf8, Size::B4, 0, |_| 0), 0xffff_ffff);
+}
+
+#[test]
+fn hostile_accesses_do_no_harm() {
+    let mut random = super::random::Random(0x9017);
+    let mut ports = Ports::new_zeroed();
+    for _ in 0..200_000 {
+        let port = random.pick(&[0x40, 0x42, 0x43, 0x61, 0x70, 0x71, 0xfffe]);
+        let size = random.pick(&[Size::B1, Size::B2, Size::B4]);
+        let some = random.next();
+        let now = random.pick(&[0, 1, 1_000_000, u64::MAX / 2, u64::MAX, some]);
+        match random.next() & 1 {
+            0 => ports.write(port, size, random.next() as u32, now),
+            _ => {
+                let value = ports.read(port, size, now, |index| index);
+                assert_eq!(u64::from(value) & !size.mask(), 0);
+            }
+        }
+    }
+}
