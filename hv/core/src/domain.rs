@@ -4,7 +4,6 @@ use zerocopy::FromZeros;
 
 use crate::console::DomainConsole;
 use crate::events::DomainEvents;
-use crate::frames::DomainFrames;
 use crate::grants::DomainGrants;
 use crate::ids::{DomId, MAX_DOMAINS, MAX_VCPUS};
 use crate::sched::DomainSched;
@@ -37,8 +36,6 @@ pub struct Domain {
     pub handle: [u8; 16],
     /// Its vCPUs.
     pub vcpus: [Option<&'static mut Vcpu>; MAX_VCPUS],
-    /// Its memory: list, counts, limit.
-    pub frames: DomainFrames,
     /// Its event channels.
     pub events: DomainEvents,
     /// Its grant table and what it has mapped of others.

@@ -1,0 +1,1 @@
+//! Tests of owners, references and the allocator.
