@@ -1,0 +1,71 @@
+//! Copying between two frames, each granted or the caller's own.
+
+use abi::grant::{Copy, CopyPtr, GNTCOPY_DEST_GREF, GNTCOPY_SOURCE_GREF};
+use abi::layout::PAGE_SIZE;
+
+use super::Refused;
+use super::memory;
+use super::pin::{Grant, pin, unpin};
+use crate::call::DOMID_SELF;
+use crate::hypervisor::Hypervisor;
+use crate::ids::{DomId, Mfn};
+use crate::machine::Machine;
+
+/// One end of a copy, held for its duration.
+struct End {
+    frame: Mfn,
+    write: bool,
+    grant: Option<Grant>,
+}
+
+/// Copies as the request says (`GNTTABOP_copy`).
+///
+/// # Errors
+/// If either range leaves its page; those of using a grant; if a frame named directly is not the caller's (only the caller may be named
+/// then, as `DOMID_SELF`), or the destination is not memory that its owner may write.
+#[inline]
+pub fn copy<M: Machine>(hv: &mut Hypervisor<M>, who: DomId, request: &Copy) -> Result<(), Refused> {
+    let (source, dest, length) = (&request.source, &request.dest, usize::from(request.len));
+    if length == 0 {
+        return Ok(());
+    }
+    if usize::from(source.offset) + length > PAGE_SIZE || usize::from(dest.offset) + length > PAGE_SIZE {
+        return Err(Refused::BAD_COPY);
+    }
+    let from = open(hv, who, source, request.flags & GNTCOPY_SOURCE_GREF != 0, false)?;
+    let copied = open(hv, who, dest, request.flags & GNTCOPY_DEST_GREF != 0, true).map(|to| {
+        hv.machine.copy_bytes(to.frame, usize::from(dest.offset), from.frame, usize::from(source.offset), length);
+        close(hv, &to);
+    });
+    close(hv, &from);
+    copied
+}
+
+#[inline]
+fn open<M: Machine>(hv: &mut Hypervisor<M>, who: DomId, end: &CopyPtr, granted: bool, write: bool) -> Result<End, Refused> {
+    if !granted && end.domid != DOMID_SELF {
+        return Err(Refused::PERMISSION);
+    }
+    let owner = if end.domid == DOMID_SELF { who } else { end.domid };
+    let (frame, grant) = if granted {
+        let grant = Grant { granter: owner, reference: end.ref_or_frame as u32, write };
+        (pin(hv, grant, who, false)?, Some(grant))
+    } else {
+        (Mfn(end.ref_or_frame), None)
+    };
+    if let Err(refused) = memory::hold(hv, frame, owner, write) {
+        if let Some(grant) = grant {
+            unpin(hv, grant);
+        }
+        return Err(refused);
+    }
+    Ok(End { frame, write, grant })
+}
+
+#[inline]
+fn close<M: Machine>(hv: &mut Hypervisor<M>, end: &End) {
+    memory::let_go(hv, end.frame, end.write);
+    if let Some(grant) = end.grant {
+        unpin(hv, grant);
+    }
+}
