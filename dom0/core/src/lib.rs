@@ -11,4 +11,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod commands;
+pub mod exec;
+pub mod fs;
+mod nearest;
+pub mod image;
 pub mod xenstore;
