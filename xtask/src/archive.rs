@@ -13,12 +13,12 @@ use cpio::newc::{Builder, ModeFileType};
 use walkdir::WalkDir;
 
 /// A tree of files, to be written as one archive. Paths have no leading slash.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Archive {
     entries: BTreeMap<String, Entry>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
     Folder,
     File { bytes: Vec<u8>, executable: bool },

@@ -41,7 +41,12 @@ pub enum Task {
 )]
 pub struct Run {
     /// Run this Dom0 command without a terminal, then power off; may be repeated
-    #[arg(long, value_name = "COMMAND", conflicts_with = "initial_domain")]
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        conflicts_with = "initial_domain",
+        allow_hyphen_values = true
+    )]
     pub exec: Vec<String>,
     #[command(flatten)]
     pub tree: Tree,

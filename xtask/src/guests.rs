@@ -10,7 +10,7 @@ use crate::{compile, debs, ramdisk};
 ///
 /// # Errors
 /// When something does not compile or cannot be downloaded.
-pub fn add(workspace: &Workspace, tree: &mut Archive, generic_linux: bool) -> Result<()> {
+pub fn add(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
     for example in compile::examples(workspace)? {
         tree.copy(&format!("guests/{}", example.name), &example.path)?;
         tree.bytes(
@@ -19,11 +19,15 @@ pub fn add(workspace: &Workspace, tree: &mut Archive, generic_linux: bool) -> Re
         )?;
     }
     tree.copy("guests/linux.cpio.gz", &ramdisk::build(workspace)?)?;
-    add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")?;
-    if generic_linux {
-        add_linux(workspace, tree, "linux-generic", "linux-image-amd64")?;
-    }
-    Ok(())
+    add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")
+}
+
+/// Puts Debian's generic kernel into the tree: eight megabytes more, so only on request.
+///
+/// # Errors
+/// When it cannot be downloaded.
+pub fn add_generic(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
+    add_linux(workspace, tree, "linux-generic", "linux-image-amd64")
 }
 
 fn add_linux(workspace: &Workspace, tree: &mut Archive, name: &str, package: &str) -> Result<()> {

@@ -128,7 +128,10 @@ fn write_image(
     }
     let mut base = Archive::default();
     base.copy("boot/dom0", &compile::dom0(workspace)?)?;
-    guests::add(workspace, &mut base, options.generic_linux)?;
+    guests::add(workspace, &mut base)?;
+    if options.generic_linux {
+        guests::add_generic(workspace, &mut base)?;
+    }
     if !exec.is_empty() {
         base.bytes("etc/exec", exec)?;
     }

@@ -5,6 +5,8 @@
 
 mod compare;
 mod kernels;
+mod mutations;
+mod sessions;
 mod source;
 mod suite;
 
@@ -23,5 +25,7 @@ pub fn run(workspace: &Workspace, options: &cli::Test) -> Result<u8> {
     source::steps(workspace, &mut suite);
     kernels::steps(workspace, &mut suite);
     compare::steps(workspace, &mut suite);
+    sessions::steps(workspace, &mut suite);
+    mutations::steps(workspace, &mut suite);
     Ok(suite.finish())
 }

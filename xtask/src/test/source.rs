@@ -116,7 +116,8 @@ fn loaded_bytes(elf: &[u8]) -> Option<u64> {
     (count > 0).then_some(sum)
 }
 
-fn cargo(workspace: &Workspace) -> Command {
+/// Plain cargo, for the host.
+pub fn cargo(workspace: &Workspace) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&workspace.root);
     cargo

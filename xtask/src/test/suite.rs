@@ -37,6 +37,11 @@ impl<'a> Suite<'a> {
                 .any(|filter| name.contains(filter) || filter.starts_with(&format!("{name}/")))
     }
 
+    /// Whether the steps are only named.
+    pub fn lists(&self) -> bool {
+        self.options.list
+    }
+
     /// Runs one step, if it is asked for.
     pub fn step(&mut self, name: &str, work: impl FnOnce() -> Result<Verdict>) {
         if !self.wants(name) {

@@ -1,0 +1,177 @@
+//! Shows that the tests of the core can fail: one check of the validation is taken out, and a host test must notice.
+//!
+//! `tests/mutations.toml` lists the changes. Each is made in a copy of the sources, which must still compile: a change that the
+//! compiler rejects has shown nothing about the tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use domus_harness::verdict::Verdict;
+use serde::Deserialize;
+use walkdir::WalkDir;
+
+use super::suite::Suite;
+use crate::command;
+use crate::workspace::Workspace;
+
+/// The list, below the root.
+const LIST: &str = "tests/mutations.toml";
+
+#[derive(Debug, Deserialize)]
+struct List {
+    #[serde(default)]
+    mutation: Vec<Mutation>,
+}
+
+/// One change that a test must notice.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mutation {
+    /// What is taken out, in a word or two with dashes; the name of the step.
+    name: String,
+    /// The source file, below the root.
+    file: PathBuf,
+    /// What stands there, exactly once.
+    find: String,
+    /// What stands there instead.
+    replace: String,
+    /// The package whose tests must notice.
+    package: String,
+    /// Only the tests whose names contain this; all if not given.
+    #[serde(default)]
+    tests: String,
+}
+
+/// Adds a step for each change.
+pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
+    let path = workspace.root.join(LIST);
+    if !suite.wants("mutations") || !path.exists() {
+        return;
+    }
+    let list = suite.prepare("mutations", || {
+        let text = fs::read_to_string(&path)?;
+        toml::from_str::<List>(&text).with_context(|| format!("cannot read {LIST}"))
+    });
+    for mutation in list.map(|list| list.mutation).unwrap_or_default() {
+        suite.step(&format!("mutations/{}", mutation.name), || {
+            try_out(workspace, &mutation)
+        });
+    }
+}
+
+fn try_out(workspace: &Workspace, mutation: &Mutation) -> Result<Verdict> {
+    let source = fs::read_to_string(workspace.root.join(&mutation.file))
+        .with_context(|| format!("cannot read {}", mutation.file.display()))?;
+    let mutated = apply(&source, mutation)?;
+    let copy = workspace.target.join("mutant");
+    copy_sources(&workspace.root, &copy)?;
+    fs::write(copy.join(&mutation.file), mutated)?;
+    command::output(cargo(workspace, &copy, mutation).arg("--no-run"))
+        .context("the change does not compile")?;
+    Ok(
+        match command::output(&mut cargo(workspace, &copy, mutation)) {
+            Err(_) => Verdict::Success,
+            Ok(_) => Verdict::Failure(format!("no test of {} notices it", mutation.package)),
+        },
+    )
+}
+
+/// The tests that must notice. They share one target folder, so that only the changed crate is compiled for each.
+fn cargo(workspace: &Workspace, copy: &Path, mutation: &Mutation) -> Command {
+    let mut cargo = super::source::cargo(workspace);
+    cargo.current_dir(copy).args([
+        "test",
+        "--quiet",
+        "--lib",
+        "--tests",
+        "-p",
+        &mutation.package,
+    ]);
+    cargo
+        .arg("--target-dir")
+        .arg(workspace.build("mutant-build"));
+    if !mutation.tests.is_empty() {
+        cargo.arg(&mutation.tests);
+    }
+    cargo
+}
+
+fn apply(source: &str, mutation: &Mutation) -> Result<String> {
+    match source.matches(&mutation.find).count() {
+        1 => Ok(source.replacen(&mutation.find, &mutation.replace, 1)),
+        found => bail!(
+            "{:?} stands {found} times in {}, not once",
+            mutation.find,
+            mutation.file.display()
+        ),
+    }
+}
+
+/// Brings the copy up to date. A file that is the same keeps its time, so that cargo compiles only what differs.
+fn copy_sources(root: &Path, copy: &Path) -> Result<()> {
+    let ours = |entry: &walkdir::DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        entry.depth() != 1 || (name != "target" && !(name.starts_with('.') && name != ".cargo"))
+    };
+    for entry in WalkDir::new(root).into_iter().filter_entry(ours) {
+        let entry = entry?;
+        let to = copy.join(entry.path().strip_prefix(root)?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&to)?;
+        } else if entry.file_type().is_file() {
+            let bytes = fs::read(entry.path())?;
+            if fs::read(&to).ok().as_deref() != Some(bytes.as_slice()) {
+                fs::write(&to, bytes)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mutation(find: &str) -> Mutation {
+        let list = format!(
+            "[[mutation]]\nname = 'x'\nfile = 'a.rs'\nfind = '{find}'\nreplace = 'true'\npackage = 'p'\n"
+        );
+        toml::from_str::<List>(&list).unwrap().mutation.remove(0)
+    }
+
+    #[test]
+    fn a_change_must_be_unambiguous() {
+        assert_eq!(
+            apply("if a && b {}", &mutation("a && b")).unwrap(),
+            "if true {}"
+        );
+        assert!(apply("a a", &mutation("a")).is_err());
+        assert!(apply("b", &mutation("a")).is_err());
+    }
+
+    #[test]
+    fn only_what_changed_is_written() {
+        let (root, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir_all(root.path().join("target/x")).unwrap();
+        fs::write(root.path().join("a"), "1").unwrap();
+        fs::write(root.path().join("b"), "1").unwrap();
+        copy_sources(root.path(), copy.path()).unwrap();
+        assert!(!copy.path().join("target").exists());
+        let before = fs::metadata(copy.path().join("a"))
+            .unwrap()
+            .modified()
+            .unwrap();
+        fs::write(copy.path().join("b"), "mutated").unwrap();
+        copy_sources(root.path(), copy.path()).unwrap();
+        assert_eq!(fs::read_to_string(copy.path().join("b")).unwrap(), "1");
+        assert_eq!(
+            fs::metadata(copy.path().join("a"))
+                .unwrap()
+                .modified()
+                .unwrap(),
+            before
+        );
+    }
+}

@@ -1,0 +1,292 @@
+//! Sessions at Dom0's prompt, as data: each file in `tests/sessions` says what is typed and what must come of it.
+//!
+//! A session is what a person would try, so it reads like one, and whoever adds a command or finds a bug adds a file and no code.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use domus_harness::domus::{self, Report};
+use domus_harness::machine::{Machine, Serial};
+use domus_harness::supervise::Plan;
+use domus_harness::verdict::Verdict;
+use regex::Regex;
+use serde::Deserialize;
+
+use super::suite::Suite;
+use crate::archive::{Archive, exec_file, parse_add};
+use crate::workspace::{Workspace, temporary};
+use crate::{compile, deps, guests};
+
+/// The folder, below the root.
+const FOLDER: &str = "tests/sessions";
+
+/// One session.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Session {
+    /// The commands.
+    exec: Vec<String>,
+    /// Files for Dom0's tree, as for `--add`, relative to the session's own folder.
+    #[serde(default)]
+    add: Vec<String>,
+    /// Small files for Dom0's tree: path and content.
+    #[serde(default)]
+    files: std::collections::BTreeMap<String, String>,
+    /// The exit status.
+    #[serde(default)]
+    status: u8,
+    /// Regular expressions that must match somewhere in what the commands print, each after the one before.
+    #[serde(default)]
+    expect: Vec<String>,
+    /// Regular expressions that must match nowhere.
+    #[serde(default)]
+    never: Vec<String>,
+    /// Regular expressions that must match somewhere in the hypervisor's log.
+    #[serde(default)]
+    log: Vec<String>,
+    /// Memory in MiB.
+    #[serde(default = "default_memory")]
+    memory: u32,
+    /// Whether instructions are counted.
+    #[serde(default)]
+    icount: bool,
+    /// Whether Debian's generic kernel is needed.
+    #[serde(default)]
+    generic_linux: bool,
+    /// How long the host waits, in seconds.
+    #[serde(default = "default_timeout")]
+    timeout: u64,
+}
+
+fn default_memory() -> u32 {
+    4096
+}
+
+fn default_timeout() -> u64 {
+    300
+}
+
+/// Adds a step for each session.
+pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
+    let folder = workspace.root.join(FOLDER);
+    if !suite.wants("sessions") || !folder.exists() {
+        return;
+    }
+    let Some(sessions) = suite.prepare("sessions", || read(&folder)) else {
+        return;
+    };
+    if suite.lists() {
+        sessions
+            .iter()
+            .for_each(|(name, _)| suite.step(&format!("sessions/{name}"), || Ok(Verdict::Success)));
+        return;
+    }
+    let Some(stage) = suite.prepare("sessions", || Stage::set(workspace)) else {
+        return;
+    };
+    for (name, session) in &sessions {
+        suite.step(&format!("sessions/{name}"), || {
+            stage.play(workspace, session)
+        });
+    }
+}
+
+fn read(folder: &Path) -> Result<Vec<(String, Session)>> {
+    let mut sessions = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let text = fs::read_to_string(&path)?;
+            let session =
+                toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+            sessions.push((name.to_owned(), session));
+        }
+    }
+    ensure!(!sessions.is_empty(), "{FOLDER} has no session");
+    sessions.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(sessions)
+}
+
+/// What all sessions share.
+struct Stage {
+    hypervisor: PathBuf,
+    base: Archive,
+}
+
+impl Stage {
+    fn set(workspace: &Workspace) -> Result<Self> {
+        deps::qemu()?;
+        let mut base = Archive::default();
+        base.copy("boot/dom0", &compile::dom0(workspace)?)?;
+        guests::add(workspace, &mut base)?;
+        Ok(Self {
+            hypervisor: compile::hypervisor(workspace)?,
+            base,
+        })
+    }
+
+    fn play(&self, workspace: &Workspace, session: &Session) -> Result<Verdict> {
+        let out = workspace.out()?;
+        let scratch = temporary().prefix("session-").tempdir_in(&out)?;
+        let image = scratch.path().join("image.cpio");
+        fs::write(&image, self.tree(workspace, session)?.pack()?)?;
+        let log = scratch.path().join("log");
+        let machine = Machine {
+            kernel: self.hypervisor.clone(),
+            module: Some(image),
+            cmdline: String::new(),
+            memory_mib: session.memory,
+            cpus: 1,
+            icount: session.icount,
+            serial: vec![Serial::Stdio, Serial::File(log.clone())],
+            extra: Vec::new(),
+        };
+        let plan = Plan {
+            terminal: false,
+            log: Some(log),
+            timeout: Some(Duration::from_secs(session.timeout)),
+        };
+        let report = domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())?;
+        let verdict = judge(session, &report)?;
+        if verdict != Verdict::Success {
+            eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
+        }
+        Ok(verdict)
+    }
+
+    fn tree(&self, workspace: &Workspace, session: &Session) -> Result<Archive> {
+        let mut tree = self.base.clone();
+        if session.generic_linux {
+            guests::add_generic(workspace, &mut tree)?;
+        }
+        let folder = workspace.root.join(FOLDER);
+        for add in &session.add {
+            let (source, target) = parse_add(&folder.join(add).display().to_string())?;
+            tree.copy_tree(&target, &source)?;
+        }
+        for (path, content) in &session.files {
+            tree.bytes(path, content.as_bytes())?;
+        }
+        tree.bytes("etc/exec", exec_file(&session.exec)?)?;
+        Ok(tree)
+    }
+}
+
+fn judge(session: &Session, report: &Report) -> Result<Verdict> {
+    if let Some(complaint) = report.complaint() {
+        return Ok(Verdict::Failure(complaint.into()));
+    }
+    if report.status != session.status {
+        return Ok(Verdict::Failure(format!(
+            "status {} instead of {}",
+            report.status, session.status
+        )));
+    }
+    let mut rest = report.console.as_str();
+    for pattern in &session.expect {
+        match regex(pattern)?.find(rest) {
+            Some(found) => rest = &rest[found.end()..],
+            None => {
+                return Ok(Verdict::Failure(format!(
+                    "expected {pattern:?}, after what was expected before"
+                )));
+            }
+        }
+    }
+    for pattern in &session.never {
+        if let Some(found) = regex(pattern)?.find(&report.console) {
+            return Ok(Verdict::Failure(format!(
+                "{:?} should not be there",
+                found.as_str()
+            )));
+        }
+    }
+    for pattern in &session.log {
+        if !regex(pattern)?.is_match(&report.log) {
+            return Ok(Verdict::Failure(format!(
+                "the log does not have {pattern:?}"
+            )));
+        }
+    }
+    Ok(Verdict::Success)
+}
+
+/// `^` and `$` are those of a line.
+fn regex(pattern: &str) -> Result<Regex> {
+    regex::RegexBuilder::new(pattern)
+        .multi_line(true)
+        .build()
+        .with_context(|| format!("{pattern:?} is no regular expression"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domus_harness::log::Outcome;
+    use domus_harness::supervise::Ended;
+
+    fn report(status: u8, console: &str) -> Report {
+        let outcome = Outcome::Exit(status);
+        Report {
+            status,
+            ended: Ended::ByItself,
+            outcome,
+            console: console.into(),
+            log: "[0.1] d1 crashed\n".into(),
+        }
+    }
+
+    fn judge(session: &str, report: &Report) -> Verdict {
+        super::judge(&toml::from_str(session).unwrap(), report).unwrap()
+    }
+
+    #[test]
+    fn the_order_matters() {
+        let both = report(0, "one\ntwo\n");
+        assert_eq!(
+            judge("exec = ['x']\nexpect = ['^one$', '^two$']", &both),
+            Verdict::Success
+        );
+        assert!(matches!(
+            judge("exec = ['x']\nexpect = ['two', 'one']", &both),
+            Verdict::Failure(_)
+        ));
+    }
+
+    #[test]
+    fn status_absence_and_log_count() {
+        assert!(matches!(
+            judge("exec = ['x']", &report(1, "")),
+            Verdict::Failure(_)
+        ));
+        assert_eq!(
+            judge(
+                "exec = ['x']\nstatus = 1\nlog = ['crashed']",
+                &report(1, "")
+            ),
+            Verdict::Success
+        );
+        assert!(matches!(
+            judge("exec = ['x']\nnever = ['oops']", &report(0, "oops")),
+            Verdict::Failure(_)
+        ));
+        assert!(matches!(
+            judge("exec = ['x']\nlog = ['fine']", &report(0, "")),
+            Verdict::Failure(_)
+        ));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        assert!(toml::from_str::<Session>("exec = ['x']\nexpects = []").is_err());
+    }
+}
