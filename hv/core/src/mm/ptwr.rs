@@ -43,7 +43,12 @@ impl<M: Machine> Mm<'_, M> {
     ///
     /// # Errors
     /// -EBUSY if it changed (begin again) or the frame is in use otherwise, -EINVAL and -EPERM if the entry is not valid: deliver the fault.
+    /// [`Stop::Preempted`]: let the guest execute the instruction anew.
     pub fn ptwr_commit(&mut self, target: Target, new: u64, domain: DomId) -> Result<(), Stop> {
-        self.update_l1(target.slot, new, domain, Store::IfStill(target.value))
+        let result = self.update_l1(target.slot, new, domain, Store::IfStill(target.value));
+        if result == Err(Stop::Preempted) {
+            self.settle(domain);
+        }
+        result
     }
 }
