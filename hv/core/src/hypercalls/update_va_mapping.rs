@@ -16,7 +16,7 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
 }
 
 /// `update_va_mapping_otherdomain(va, value, flags, domid)`: the frame may be another domain's.
-pub fn handler_otherdomain<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
+pub fn handler_other<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     match call.target(args[3] as DomId) {
         Ok(owner) => change(call, args, owner),
         Err(error) => error.into(),
