@@ -12,7 +12,7 @@ use crate::ids::DomId;
 use crate::machine::Machine;
 
 /// `EVTCHNOP_*` in RDI, the address of its structure in RSI. The FIFO operations are refused, so that guests use the two-level ABI.
-pub fn event_channel_op<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
+pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let [operation, address, ..] = args;
     match operation as u32 {
         OP_SEND => send(call, address).into(),

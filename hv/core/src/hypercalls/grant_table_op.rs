@@ -27,7 +27,7 @@ const VERSION: u32 = 1;
 
 /// `GNTTABOP_*` in RDI, the address of an array in RSI, the number of its elements in RDX. Transfers, version 2 and cache maintenance are refused
 /// with -ENOSYS.
-pub fn grant_table_op<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
+pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let [operation, address, count, ..] = args;
     let (operation, count) = (operation as u32, count as u32);
     if count > i32::MAX as u32 {
