@@ -13,10 +13,12 @@ use crate::{compile, debs, ramdisk};
 pub fn add(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
     for example in compile::examples(workspace)? {
         tree.copy(&format!("guests/{}", example.name), &example.path)?;
-        tree.bytes(
-            &format!("guests/{}.toml", example.name),
-            example_toml(&example.name),
-        )?;
+        for (name, extra) in domains(&example.name) {
+            tree.bytes(
+                &format!("guests/{name}.toml"),
+                example_toml(name, &example.name, extra),
+            )?;
+        }
     }
     tree.copy("guests/linux.cpio.gz", &ramdisk::build(workspace)?)?;
     add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")
@@ -38,9 +40,21 @@ fn add_linux(workspace: &Workspace, tree: &mut Archive, name: &str, package: &st
     tree.bytes(&format!("guests/{name}.toml"), linux_toml(name))
 }
 
+/// The domains that an example makes: their names, and what their configuration says besides.
+fn domains(example: &str) -> Vec<(&str, &'static str)> {
+    match example {
+        // Two are needed for a game: create the one that waits first.
+        "pingpong" => vec![
+            (example, ""),
+            ("pingpong-wait", "cmdline = \"role=wait\"\n"),
+        ],
+        _ => vec![(example, "")],
+    }
+}
+
 /// 16 MiB is ample for a kernel of 30 lines, and leaves room for many of them.
-fn example_toml(name: &str) -> String {
-    format!("name = \"{name}\"\nkernel = \"/guests/{name}\"\nmemory = 16\nvcpus = 1\n")
+fn example_toml(name: &str, kernel: &str, extra: &str) -> String {
+    format!("name = \"{name}\"\nkernel = \"/guests/{kernel}\"\nmemory = 16\nvcpus = 1\n{extra}")
 }
 
 fn linux_toml(name: &str) -> String {
@@ -48,4 +62,22 @@ fn linux_toml(name: &str) -> String {
         "name = \"{name}\"\nkernel = \"/guests/vmlinuz-{name}\"\nramdisk = \"/guests/linux.cpio.gz\"\n\
          cmdline = \"console=hvc0 earlyprintk=xen\"\nmemory = 256\nvcpus = 1\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configurations_are_toml() {
+        for (name, extra) in domains("pingpong") {
+            let table: toml::Table =
+                toml::from_str(&example_toml(name, "pingpong", extra)).unwrap();
+            assert_eq!(table["name"].as_str(), Some(name));
+            assert_eq!(table["kernel"].as_str(), Some("/guests/pingpong"));
+        }
+        let table: toml::Table = toml::from_str(&linux_toml("linux")).unwrap();
+        assert_eq!(table["kernel"].as_str(), Some("/guests/vmlinuz-linux"));
+        assert_eq!(table["memory"].as_integer(), Some(256));
+    }
 }

@@ -7,7 +7,7 @@ use domus_harness::xen::Ending;
 use super::kernels::SETUP;
 use super::suite::Suite;
 use crate::boot::Hypervisors;
-use crate::compile;
+use crate::compile::{self, Program};
 use crate::workspace::Workspace;
 
 /// What needs a xenstore, which a first domain on Xen has not.
@@ -21,6 +21,18 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     let Some(examples) = suite.prepare("examples", || compile::examples(workspace)) else {
         return;
     };
+    if suite.lists() {
+        let names = |example: &Program| {
+            [
+                format!("examples/{}", example.name),
+                format!("examples/{}/xen", example.name),
+            ]
+        };
+        return examples
+            .iter()
+            .flat_map(names)
+            .for_each(|name| suite.name(&name));
+    }
     let Some(hypervisors) = suite.prepare("examples", || Hypervisors::prepare(workspace)) else {
         return;
     };
@@ -46,7 +58,7 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     }
 }
 
-fn on_domus(hypervisors: &Hypervisors, example: &compile::Program) -> Result<(Verdict, String)> {
+fn on_domus(hypervisors: &Hypervisors, example: &Program) -> Result<(Verdict, String)> {
     let report = hypervisors.on_domus(&example.path, SETUP)?;
     let verdict = match report.complaint() {
         Some(complaint) => Verdict::Failure(complaint.into()),
@@ -60,11 +72,7 @@ fn on_domus(hypervisors: &Hypervisors, example: &compile::Program) -> Result<(Ve
     Ok((verdict, report.console))
 }
 
-fn same_on_xen(
-    hypervisors: &Hypervisors,
-    example: &compile::Program,
-    domus: &str,
-) -> Result<Verdict> {
+fn same_on_xen(hypervisors: &Hypervisors, example: &Program, domus: &str) -> Result<Verdict> {
     let report = hypervisors.on_xen(&example.path, SETUP)?;
     if !matches!(report.ending, Some(Ending::PowerOff | Ending::Reboot)) {
         eprintln!("--- Xen's serial line\n{}---", report.serial);

@@ -9,7 +9,7 @@ use domus_harness::xen::Ending;
 
 use super::suite::Suite;
 use crate::boot::{Hypervisors, Setup};
-use crate::compile;
+use crate::compile::{self, Program};
 use crate::workspace::Workspace;
 
 /// Generous: a slow host must not fail a test.
@@ -29,33 +29,37 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     if !suite.wants("kernels") {
         return;
     }
-    let Some(kernels) = suite.prepare("kernels", || compile::kernels(workspace)) else {
+    let Some(mut kernels) = suite.prepare("kernels", || compile::kernels(workspace)) else {
         return;
     };
+    kernels.retain(|kernel| !NO_TESTS.contains(&kernel.name.as_str()));
+    let (domus, xen) = (
+        |kernel: &Program| format!("kernels/{}", kernel.name),
+        |kernel: &Program| format!("kernels/{}/xen", kernel.name),
+    );
+    if suite.lists() {
+        return kernels
+            .iter()
+            .flat_map(|kernel| [domus(kernel), xen(kernel)])
+            .for_each(|name| suite.name(&name));
+    }
     let Some(hypervisors) = suite.prepare("kernels", || Hypervisors::prepare(workspace)) else {
         return;
     };
-    for kernel in kernels
-        .iter()
-        .filter(|kernel| !NO_TESTS.contains(&kernel.name.as_str()))
-    {
-        suite.step(&format!("kernels/{}", kernel.name), || {
-            on_domus(&hypervisors, kernel)
+    for kernel in &kernels {
+        suite.step(&domus(kernel), || on_domus(&hypervisors, kernel));
+        suite.step(&xen(kernel), || {
+            if kernel.name.starts_with(DOMUS_ONLY) {
+                return Ok(Verdict::Skip("its subject is Domus's own".into()));
+            }
+            on_xen(&hypervisors, kernel)
         });
-        let name = format!("kernels/{}/xen", kernel.name);
-        if kernel.name.starts_with(DOMUS_ONLY) {
-            suite.step(&name, || {
-                Ok(Verdict::Skip("its subject is Domus's own".into()))
-            });
-        } else {
-            suite.step(&name, || on_xen(&hypervisors, kernel));
-        }
     }
 }
 
 /// A kernel whose subject is a crash gives its verdict first; so the verdict decides, and only a machine that did not end on its own
 /// terms overrules it.
-fn on_domus(hypervisors: &Hypervisors, kernel: &compile::Program) -> Result<Verdict> {
+fn on_domus(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
     let report = hypervisors.on_domus(&kernel.path, SETUP)?;
     let verdict = match report.complaint() {
         Some(complaint) => Verdict::Failure(complaint.into()),
@@ -67,7 +71,7 @@ fn on_domus(hypervisors: &Hypervisors, kernel: &compile::Program) -> Result<Verd
     Ok(verdict)
 }
 
-fn on_xen(hypervisors: &Hypervisors, kernel: &compile::Program) -> Result<Verdict> {
+fn on_xen(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
     let report = hypervisors.on_xen(&kernel.path, SETUP)?;
     let verdict = match report.ending {
         Some(Ending::XenFailed) | None => Verdict::Error("Xen did not say how it ended".into()),

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use domus_harness::verdict::Verdict;
@@ -18,6 +19,8 @@ use crate::workspace::Workspace;
 
 /// The list, below the root.
 const LIST: &str = "tests/mutations.toml";
+/// How long the tests of one change may take, compiling included.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Deserialize)]
 struct List {
@@ -78,9 +81,13 @@ fn try_out(workspace: &Workspace, mutation: &Mutation) -> Result<Verdict> {
     )
 }
 
-/// The tests that must notice. They share one target folder, so that only the changed crate is compiled for each.
+/// The tests that must notice. They share one target folder, so that only the changed crate is compiled for each. Without a check, a
+/// loop may never end; a test that hangs has noticed too.
 fn cargo(workspace: &Workspace, copy: &Path, mutation: &Mutation) -> Command {
-    let mut cargo = super::source::cargo(workspace);
+    let mut cargo = Command::new("timeout");
+    cargo
+        .arg(PATIENCE.as_secs().to_string())
+        .arg(super::source::cargo(workspace).get_program());
     cargo.current_dir(copy).args([
         "test",
         "--quiet",

@@ -48,12 +48,18 @@ impl<'a> Suite<'a> {
             return;
         }
         if self.options.list {
-            println!("{name}");
-            return;
+            return self.name(name);
         }
         let started = Instant::now();
         let verdict = work().unwrap_or_else(|error| Verdict::Error(format!("{error:#}")));
         self.count(name, &verdict, started.elapsed());
+    }
+
+    /// Prints a step's name, if it is asked for.
+    pub fn name(&self, name: &str) {
+        if self.wants(name) {
+            println!("{name}");
+        }
     }
 
     /// What steps share, made once. If it cannot be made, that is one failed step of the group's name, and the steps do not run.
