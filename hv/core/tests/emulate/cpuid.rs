@@ -218,3 +218,51 @@ fn the_hypervisor_introduces_itself() {
     assert_eq!(intel(0x4000_0004, 0), [0; 4]);
     assert_eq!(intel(0x4000_0005, 0), [0, 40, 0, 0]);
 }
+
+/// The masks once more, computed by a script from the marks in `cpufeatureset.h`, less what the module's documentation takes away.
+#[test]
+fn feature_words() {
+    assert_eq!(intel(1, 0)[3], 0x0fc9_cbf5);
+    assert_eq!(intel(1, 0)[2], 0x42d8_2203 | 1 << 31);
+    assert_eq!(intel(7, 0), [2, 0x218c_2349, 0x0240_0101, 0x4410]);
+    assert_eq!(intel(7, 1), [0x1c00, 0, 0, 0]);
+    assert_eq!(intel(7, 2), [0, 0, 0, 0x20]);
+    assert_eq!(intel(0x8000_0001, 0), [0, 0, 0x0020_01e1, 0xe850_0800]);
+    let repeated = 0x0fc9_cbf5 & 0x0183_f3ff;
+    let all = u32::MAX;
+    assert_eq!(
+        amd(0x8000_0001, 0),
+        [all, all, 0x0020_01e1, 0xe850_0800 | repeated]
+    );
+    assert_eq!(amd(0x8000_0007, 0), [0, 0, 0, 0x100]);
+    assert_eq!(amd(0x8000_0008, 0), [48 << 8 | 0xff, 0x2400_0005, 0, 0]);
+    assert_eq!(amd(0x8000_0021, 0), [0x6000_0064, 0, 6, 0]);
+}
+
+#[test]
+fn what_is_only_description_passes() {
+    let host = |leaf: u32, subleaf: u32| match leaf {
+        0 => vendor_leaf(b"GenuineIntel", 0xd),
+        0x8000_0000 => vendor_leaf(b"GenuineIntel", 0x8000_0008),
+        _ => [leaf, subleaf, leaf ^ 1, subleaf ^ 1],
+    };
+    for leaf in [
+        2,
+        0x8000_0002,
+        0x8000_0003,
+        0x8000_0004,
+        0x8000_0005,
+        0x8000_0006,
+    ] {
+        assert_eq!(guest_leaf(&host, &VIEW, leaf, 0), host(leaf, 0));
+    }
+    assert_eq!(guest_leaf(&host, &VIEW, 0, 0), host(0, 0));
+    assert_eq!(
+        guest_leaf(&host, &VIEW, 0x8000_0000, 0),
+        host(0x8000_0000, 0)
+    );
+    // Each level of cache is a subleaf of its own.
+    assert_eq!(guest_leaf(&host, &VIEW, 4, 3), host(4, 3));
+    // Family, model and stepping; the size of a cache line.
+    assert_eq!(guest_leaf(&host, &VIEW, 1, 0)[..2], [1, 0x0501_0000]);
+}

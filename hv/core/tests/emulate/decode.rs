@@ -211,6 +211,7 @@ fn forced_emulation() {
     let bytes = [0x0f, 0x0b, 0x78, 0x65, 0x6e, 0x0f, 0xa2, 0x90];
     let insn = decode_forced(&bytes).unwrap();
     assert_eq!((insn.op, insn.length), (Op::Cpuid, 7));
+    assert!(!insn.lock && !insn.addr32);
     for given in 0..7 {
         let short = decode_forced(&bytes[..given]);
         assert_eq!(short, Err(DecodeError::Truncated { need: 7 }));

@@ -138,9 +138,43 @@ fn tsc_aux_only_if_switched() {
 
 #[test]
 fn hypercall_page() {
+    assert_eq!(read(0x4000_0000, &INTEL), MsrRead::Value(0));
     assert_eq!(
         write(0x4000_0000, 0x12_3000, &INTEL),
         MsrWrite::HypercallPage(0x123)
     );
     assert_eq!(write(0x4000_0000, 0x12_3001, &INTEL), MsrWrite::Fault);
+}
+
+#[test]
+fn misc_enable_hides_what_guests_cannot_use() {
+    let shown = MsrRead::Host {
+        and: !(1 << 7 | 1 << 18),
+        or: 0x80_1800,
+    };
+    assert_eq!(read(0x1a0, &INTEL), shown);
+    assert_eq!(write(0x1a0, 0, &INTEL), MsrWrite::Ignore);
+}
+
+#[test]
+fn what_is_not_there_reads_as_zero() {
+    for msr in [
+        0x0, 0x1, 0xce, 0x140, 0x179, 0x17a, 0x198, 0x199, 0x19c, 0x345, 0x400, 0x47f,
+    ] {
+        assert_eq!(read(msr, &INTEL), MsrRead::Value(0), "{msr:#x}");
+    }
+    for msr in [
+        0xc001_0015,
+        0xc001_001f,
+        0xc001_0041,
+        0xc001_0042,
+        0xc001_0061,
+        0xc001_006b,
+    ] {
+        assert_eq!(read(msr, &AMD), MsrRead::Value(0), "{msr:#x}");
+        assert_eq!(write(msr, 1, &AMD), MsrWrite::Ignore, "{msr:#x}");
+    }
+    assert_eq!(read(0x3a, &INTEL), MsrRead::Value(1));
+    assert_eq!(read(0xc001_1029, &AMD), MsrRead::Host { and: 2, or: 0 });
+    assert_eq!(read(0x480, &INTEL), MsrRead::Fault);
 }

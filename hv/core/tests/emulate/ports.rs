@@ -117,6 +117,64 @@ fn a_latched_count_stands_until_read() {
 }
 
 #[test]
+fn read_back_latches_the_count_of_channel_2() {
+    // (command, does it latch?): count of channel 2; status only; count of channel 0 and 1.
+    for (command, latches) in [(0xd8, true), (0xe8, false), (0xd6, false)] {
+        let mut guest = Guest::new();
+        guest.open_gate();
+        guest.load(0xb0, 0xffff);
+        guest.outb(command, 0x43);
+        guest.now += 20_000_000;
+        let count = u16::from_le_bytes([guest.inb(0x42), guest.inb(0x42)]);
+        assert_eq!(count == 0xfbff, latches, "{command:#x}");
+    }
+}
+
+#[test]
+fn raising_the_gate_starts_again_and_holding_it_does_not() {
+    let mut guest = Guest::new();
+    guest.open_gate();
+    guest.load(0xb0, 1193);
+    guest.now += 900_000;
+    guest.outb(1, 0x61);
+    guest.now += 200_000;
+    assert_eq!(guest.inb(0x61) & 0x20, 0x20);
+    guest.outb(0, 0x61);
+    guest.outb(1, 0x61);
+    assert_eq!(guest.inb(0x61) & 0x20, 0);
+}
+
+#[test]
+fn one_byte_counts() {
+    // Low byte only: 200 ticks. High byte only: 0x300 ticks.
+    for (control, byte, ticks) in [(0x90, 200, 200), (0xa0, 3, 0x300)] {
+        let mut guest = Guest::new();
+        guest.open_gate();
+        guest.outb(control, 0x43);
+        guest.outb(byte, 0x42);
+        let start = guest.now;
+        while guest.inb(0x61) & 0x20 == 0 {}
+        let want: u64 = ticks * 1_000_000_000 / 1_193_182;
+        assert!((guest.now - start).abs_diff(want) <= 3000);
+    }
+}
+
+#[test]
+fn a_rate_generator_is_low_for_one_tick() {
+    let mut ports = Ports::new_zeroed();
+    let write = |ports: &mut Ports, port, value| ports.write(port, Size::B1, value, 0);
+    for (port, value) in [(0x61, 1), (0x43, 0xb4), (0x42, 100), (0x42, 0)] {
+        write(&mut ports, port, value);
+    }
+    let high = |tick: u64| {
+        let now = (tick * 2 + 1) * 500_000_000 / 1_193_182;
+        { ports }.read(0x61, Size::B1, now, |_| 0) & 0x20 != 0
+    };
+    let low: Vec<u64> = (0..400).filter(|&tick| !high(tick)).collect();
+    assert_eq!(low, [99, 199, 299, 399]);
+}
+
+#[test]
 fn a_closed_gate_stops_the_count() {
     let mut guest = Guest::new();
     guest.load(0xb0, 100);
