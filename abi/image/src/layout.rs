@@ -65,6 +65,8 @@ pub struct Plan {
     pub kernel: Pages,
     /// The ramdisk, if there is one.
     pub ramdisk: Option<Ramdisk>,
+    /// The PFN where a ramdisk begins. It does not depend on the ramdisk's size, so that one can be unpacked there to learn its size.
+    pub ramdisk_start: u64,
     /// The frame list.
     pub frame_list: FrameList,
     /// The page of `start_info`.
@@ -176,6 +178,11 @@ impl Plan {
             first_domain: request.first_domain,
             kernel: image,
             ramdisk,
+            ramdisk_start: if kernel.mod_start_pfn {
+                ramdisk_outside.first
+            } else {
+                ramdisk_inside.first
+            },
             frame_list,
             start_info: start_info.first,
             store: request.store.then_some(store.first),

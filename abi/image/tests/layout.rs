@@ -139,6 +139,21 @@ fn check(kernel: &KernelInfo, request: &Request, plan: &Plan) {
         (request.nr_pages * 8).div_ceil(PAGE)
     );
 
+    assert_eq!(
+        plan.ramdisk
+            .map_or(plan.ramdisk_start, |ramdisk| ramdisk.pages.first),
+        plan.ramdisk_start
+    );
+    let without = Plan::new(
+        kernel,
+        &Request {
+            ramdisk_bytes: 0,
+            ..*request
+        },
+    )
+    .unwrap();
+    assert_eq!(without.ramdisk_start, plan.ramdisk_start);
+
     let memory = Memory::build(plan);
     let (found, met) = memory.all();
     assert_eq!(met as u64, plan.table_count(), "a table is not reachable");
