@@ -182,8 +182,19 @@ layout! {
 
 /// One entry of a memory map, 20 bytes and packed as the BIOS defined it; `addr` and `size` in bytes, `kind` one of `E820_*`.
 #[repr(C, packed)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::Unaligned)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    zerocopy::Unaligned,
+)]
 pub struct E820Entry {
     /// First byte.
     pub addr: u64,

@@ -31,7 +31,10 @@ pub(crate) fn init(info: &BootInfo) {
         return;
     }
     if let Some(pfn) = memory::mfn_to_pfn(raw.console_mfn) {
-        *CONSOLE.lock() = Console::Ring { page: memory::pfn_to_virt(pfn).addr(), port: raw.console_evtchn };
+        *CONSOLE.lock() = Console::Ring {
+            page: memory::pfn_to_virt(pfn).addr(),
+            port: raw.console_evtchn,
+        };
     }
 }
 
@@ -57,9 +60,10 @@ pub fn write_now(bytes: &[u8]) {
 fn place(info: &BootInfo) -> Console {
     let raw = info.start_info();
     match memory::mfn_to_pfn(raw.console_mfn) {
-        Some(pfn) if !info.is_initial_domain() && raw.console_mfn != 0 => {
-            Console::Ring { page: memory::pfn_to_virt(pfn).addr(), port: raw.console_evtchn }
-        }
+        Some(pfn) if !info.is_initial_domain() && raw.console_mfn != 0 => Console::Ring {
+            page: memory::pfn_to_virt(pfn).addr(),
+            port: raw.console_evtchn,
+        },
         _ => Console::Hypervisor,
     }
 }
@@ -123,14 +127,22 @@ impl Ring {
     fn read(&self, buffer: &mut [u8]) -> usize {
         // SAFETY: computes the addresses of fields of the console page.
         let (cons, prod, input) = unsafe {
-            (self.index(&raw mut (*self.0).in_cons), self.index(&raw mut (*self.0).in_prod), (&raw mut (*self.0).input).cast::<u8>())
+            (
+                self.index(&raw mut (*self.0).in_cons),
+                self.index(&raw mut (*self.0).in_prod),
+                (&raw mut (*self.0).input).cast::<u8>(),
+            )
         };
         let mut at = cons.load(Ordering::Relaxed);
-        let available = prod.load(Ordering::Acquire).wrapping_sub(at).min(abi::console::ring::IN_SIZE as u32);
+        let available = prod
+            .load(Ordering::Acquire)
+            .wrapping_sub(at)
+            .min(abi::console::ring::IN_SIZE as u32);
         let count = (available as usize).min(buffer.len());
         for byte in &mut buffer[..count] {
             // SAFETY: the index is masked to the queue's size.
-            *byte = unsafe { ptr::read_volatile(input.add(at as usize % abi::console::ring::IN_SIZE)) };
+            *byte =
+                unsafe { ptr::read_volatile(input.add(at as usize % abi::console::ring::IN_SIZE)) };
             at = at.wrapping_add(1);
         }
         cons.store(at, Ordering::Release);
@@ -154,15 +166,23 @@ impl Ring {
     fn write_some(&self, bytes: &[u8]) -> usize {
         // SAFETY: computes the addresses of fields of the console page.
         let (cons, prod, output) = unsafe {
-            (self.index(&raw mut (*self.0).out_cons), self.index(&raw mut (*self.0).out_prod), (&raw mut (*self.0).output).cast::<u8>())
+            (
+                self.index(&raw mut (*self.0).out_cons),
+                self.index(&raw mut (*self.0).out_prod),
+                (&raw mut (*self.0).output).cast::<u8>(),
+            )
         };
         let mut at = prod.load(Ordering::Relaxed);
-        let queued = at.wrapping_sub(cons.load(Ordering::Acquire)).min(abi::console::ring::OUT_SIZE as u32);
+        let queued = at
+            .wrapping_sub(cons.load(Ordering::Acquire))
+            .min(abi::console::ring::OUT_SIZE as u32);
         let count = (abi::console::ring::OUT_SIZE - queued as usize).min(bytes.len());
         fence(Ordering::SeqCst);
         for &byte in &bytes[..count] {
             // SAFETY: the index is masked to the queue's size.
-            unsafe { ptr::write_volatile(output.add(at as usize % abi::console::ring::OUT_SIZE), byte) };
+            unsafe {
+                ptr::write_volatile(output.add(at as usize % abi::console::ring::OUT_SIZE), byte)
+            };
             at = at.wrapping_add(1);
         }
         prod.store(at, Ordering::Release);
@@ -198,9 +218,40 @@ impl Write for Line {
 
 #[doc(hidden)]
 pub fn __print(arguments: fmt::Arguments<'_>) {
-    let mut line = Line { bytes: [0; 256], len: 0 };
+    let mut line = Line {
+        bytes: [0; 256],
+        len: 0,
+    };
     let _ = line.write_fmt(arguments);
     line.flush();
+}
+
+/// Formats into a buffer, for kernels without a heap; what does not fit is cut off.
+pub fn format<'a>(buffer: &'a mut [u8], arguments: fmt::Arguments<'_>) -> &'a str {
+    struct Cursor<'a> {
+        buffer: &'a mut [u8],
+        len: usize,
+    }
+    impl Write for Cursor<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = (self.buffer.len() - self.len).min(text.len());
+            let count = (0..=room)
+                .rev()
+                .find(|&at| text.is_char_boundary(at))
+                .unwrap_or(0);
+            self.buffer[self.len..self.len + count].copy_from_slice(&text.as_bytes()[..count]);
+            self.len += count;
+            if count == text.len() {
+                Ok(())
+            } else {
+                Err(fmt::Error)
+            }
+        }
+    }
+    let mut cursor = Cursor { buffer, len: 0 };
+    let _ = cursor.write_fmt(arguments);
+    let len = cursor.len;
+    str::from_utf8(&buffer[..len]).unwrap_or_default()
 }
 
 /// Prints to the console.

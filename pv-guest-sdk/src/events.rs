@@ -14,7 +14,8 @@ pub type Port = u32;
 /// What runs when a port is pending: on the kernel's stack, with events masked.
 pub type Handler = fn(Port);
 
-static HANDLERS: IrqMutex<[Option<Handler>; NR_CHANNELS_2L as usize]> = IrqMutex::new([None; NR_CHANNELS_2L as usize]);
+static HANDLERS: IrqMutex<[Option<Handler>; NR_CHANNELS_2L as usize]> =
+    IrqMutex::new([None; NR_CHANNELS_2L as usize]);
 
 /// Masks every port; binding unmasks.
 pub(crate) fn init() {
@@ -72,7 +73,12 @@ pub fn yield_now() {
 /// Waits for `port` to be pending, handled or not, for at most `timeout_ns` of system time (0 means for ever). For masked ports: an unmasked
 /// one is handled and cleared before this returns.
 pub fn poll(port: Port, deadline_ns: u64) {
-    let mut argument = abi::sched::Poll { ports: (&raw const port) as u64, nr_ports: 1, timeout: deadline_ns, ..Default::default() };
+    let mut argument = abi::sched::Poll {
+        ports: (&raw const port) as u64,
+        nr_ports: 1,
+        timeout: deadline_ns,
+        ..Default::default()
+    };
     let _ = hypercall::sched_op(abi::sched::OP_POLL, &mut argument);
 }
 
@@ -81,7 +87,10 @@ pub fn poll(port: Port, deadline_ns: u64) {
 /// # Errors
 /// -EEXIST if it is bound already; -EPERM if it is not ours to have.
 pub fn bind_virq(virq: u32, handler: Handler) -> Result<Port> {
-    let mut argument = ev::BindVirq { virq, ..Default::default() };
+    let mut argument = ev::BindVirq {
+        virq,
+        ..Default::default()
+    };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::event_channel_op(ev::OP_BIND_VIRQ, &mut argument) }?;
     start(argument.port, handler)
@@ -111,7 +120,11 @@ pub fn alloc_unbound(remote: u16, handler: Handler) -> Result<Port> {
 /// # Errors
 /// As for [`alloc_unbound`], and -EPERM.
 pub fn alloc_unbound_for(dom: u16, remote: u16) -> Result<Port> {
-    let mut argument = ev::AllocUnbound { dom, remote_dom: remote, ..Default::default() };
+    let mut argument = ev::AllocUnbound {
+        dom,
+        remote_dom: remote,
+        ..Default::default()
+    };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::event_channel_op(ev::OP_ALLOC_UNBOUND, &mut argument) }?;
     Ok(argument.port)
@@ -122,7 +135,11 @@ pub fn alloc_unbound_for(dom: u16, remote: u16) -> Result<Port> {
 /// # Errors
 /// -EINVAL if that port is not waiting for us; -ESRCH if there is no such domain.
 pub fn bind_interdomain(remote: u16, remote_port: Port, handler: Handler) -> Result<Port> {
-    let mut argument = ev::BindInterdomain { remote_dom: remote, remote_port, ..Default::default() };
+    let mut argument = ev::BindInterdomain {
+        remote_dom: remote,
+        remote_port,
+        ..Default::default()
+    };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::event_channel_op(ev::OP_BIND_INTERDOMAIN, &mut argument) }?;
     start(argument.local_port, handler)
@@ -133,7 +150,10 @@ pub fn bind_interdomain(remote: u16, remote_port: Port, handler: Handler) -> Res
 /// # Errors
 /// -EINVAL for a port out of range.
 pub fn start(port: Port, handler: Handler) -> Result<Port> {
-    *HANDLERS.lock().get_mut(port as usize).ok_or(abi::Errno::INVAL)? = Some(handler);
+    *HANDLERS
+        .lock()
+        .get_mut(port as usize)
+        .ok_or(abi::Errno::INVAL)? = Some(handler);
     unmask(port);
     Ok(port)
 }
@@ -169,7 +189,11 @@ pub fn close(port: Port) -> Result<()> {
 /// # Errors
 /// -EINVAL for a port out of range; -EPERM for another's port.
 pub fn status(dom: u16, port: Port) -> Result<ev::Status> {
-    let mut argument = ev::Status { dom, port, ..Default::default() };
+    let mut argument = ev::Status {
+        dom,
+        port,
+        ..Default::default()
+    };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::event_channel_op(ev::OP_STATUS, &mut argument) }?;
     Ok(argument)
@@ -202,7 +226,8 @@ pub fn unmask(port: Port) {
 
 /// Whether a port is pending.
 pub fn is_pending(port: Port) -> bool {
-    port < NR_CHANNELS_2L && pending_word(port as usize / 64).load(Ordering::SeqCst) >> (port % 64) & 1 != 0
+    port < NR_CHANNELS_2L
+        && pending_word(port as usize / 64).load(Ordering::SeqCst) >> (port % 64) & 1 != 0
 }
 
 /// Clears a pending port; returns whether it was.
@@ -228,7 +253,8 @@ pub(crate) fn dispatch() {
 
 fn dispatch_word(word: u32) {
     let ready = || {
-        pending_word(word as usize).load(Ordering::SeqCst) & !mask_word(word as usize).load(Ordering::SeqCst)
+        pending_word(word as usize).load(Ordering::SeqCst)
+            & !mask_word(word as usize).load(Ordering::SeqCst)
     };
     let mut bits = ready();
     while bits != 0 {

@@ -24,13 +24,21 @@ struct Table {
     used: [u64; MAX_FRAMES * PER_FRAME as usize / 64],
 }
 
-static TABLE: IrqMutex<Table> = IrqMutex::new(Table { window: None, frames: 0, used: [0; MAX_FRAMES * PER_FRAME as usize / 64] });
+static TABLE: IrqMutex<Table> = IrqMutex::new(Table {
+    window: None,
+    frames: 0,
+    used: [0; MAX_FRAMES * PER_FRAME as usize / 64],
+});
 
 impl Table {
     fn take(&mut self) -> Result<GrantRef> {
         loop {
             let words = self.frames * PER_FRAME as usize / 64;
-            if let Some((index, word)) = self.used[..words].iter_mut().enumerate().find(|(_, word)| **word != !0) {
+            if let Some((index, word)) = self.used[..words]
+                .iter_mut()
+                .enumerate()
+                .find(|(_, word)| **word != !0)
+            {
                 let bit = word.trailing_ones();
                 *word |= 1 << bit;
                 return Ok(index as u32 * 64 + bit);
@@ -59,14 +67,23 @@ impl Table {
             ..Default::default()
         };
         // SAFETY: the structure of the operation; the list has room for that many frames.
-        unsafe { hypercall::grant_table_op(grant::OP_SETUP_TABLE, core::slice::from_mut(&mut setup)) }?;
+        unsafe {
+            hypercall::grant_table_op(grant::OP_SETUP_TABLE, core::slice::from_mut(&mut setup))
+        }?;
         check(setup.status)?;
         let window = match &mut self.window {
             Some(window) => window,
             None => self.window.insert(memory::reserve(MAX_FRAMES)?),
         };
         // SAFETY: the frames are the hypervisor's for this very use. Those mapped already are mapped again at the same place.
-        unsafe { window.map(self.frames, &list[self.frames..frames], abi::domid::SELF, true) }?;
+        unsafe {
+            window.map(
+                self.frames,
+                &list[self.frames..frames],
+                abi::domid::SELF,
+                true,
+            )
+        }?;
         if self.frames == 0 {
             // The first entries are the toolstack's.
             self.used[0] = (1 << grant::NR_RESERVED_ENTRIES) - 1;
@@ -76,7 +93,11 @@ impl Table {
     }
 
     fn entry(&self, reference: GrantRef) -> Result<*mut EntryV1> {
-        let window = self.window.as_ref().filter(|_| (reference as usize) < self.frames * PER_FRAME as usize).ok_or(Errno::INVAL)?;
+        let window = self
+            .window
+            .as_ref()
+            .filter(|_| (reference as usize) < self.frames * PER_FRAME as usize)
+            .ok_or(Errno::INVAL)?;
         // SAFETY: the entry lies in the mapped part of the window (checked).
         Ok(unsafe { window.as_ptr().cast::<EntryV1>().add(reference as usize) })
     }
@@ -113,7 +134,9 @@ pub fn grant_mfn(domid: u16, mfn: u64, writable: bool) -> Result<GrantRef> {
     }
     fence(Ordering::SeqCst);
     let readonly = if writable { 0 } else { grant::GTF_READONLY };
-    table.flags(reference)?.store(grant::GTF_PERMIT_ACCESS | readonly, Ordering::SeqCst);
+    table
+        .flags(reference)?
+        .store(grant::GTF_PERMIT_ACCESS | readonly, Ordering::SeqCst);
     Ok(reference)
 }
 
@@ -154,10 +177,15 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let mut unmap =
-            grant::UnmapGrantRef { host_addr: self.window.as_ptr() as u64, handle: self.handle, ..Default::default() };
+        let mut unmap = grant::UnmapGrantRef {
+            host_addr: self.window.as_ptr() as u64,
+            handle: self.handle,
+            ..Default::default()
+        };
         // SAFETY: nothing uses the page once its owner is dropped.
-        let _ = unsafe { hypercall::grant_table_op(grant::OP_UNMAP_GRANT_REF, core::slice::from_mut(&mut unmap)) };
+        let _ = unsafe {
+            hypercall::grant_table_op(grant::OP_UNMAP_GRANT_REF, core::slice::from_mut(&mut unmap))
+        };
         debug_assert!(unmap.status == grant::GNTST_OKAY);
     }
 }
@@ -179,7 +207,10 @@ pub fn map(domid: u16, reference: GrantRef, writable: bool) -> Result<Mapping> {
     // SAFETY: the window is fresh, so nothing is replaced.
     unsafe { hypercall::grant_table_op(grant::OP_MAP_GRANT_REF, core::slice::from_mut(&mut map)) }?;
     check(map.status)?;
-    Ok(Mapping { window, handle: map.handle })
+    Ok(Mapping {
+        window,
+        handle: map.handle,
+    })
 }
 
 /// One end of a copy: a granted page of another domain, or a machine frame of ours.
@@ -197,7 +228,15 @@ impl CopyEnd {
             CopyEnd::Grant(domid, reference, offset) => (reference.into(), domid, offset, true),
             CopyEnd::Frame(mfn, offset) => (mfn, abi::domid::SELF, offset, false),
         };
-        (grant::CopyPtr { ref_or_frame, domid, offset, ..Default::default() }, is_grant)
+        (
+            grant::CopyPtr {
+                ref_or_frame,
+                domid,
+                offset,
+                ..Default::default()
+            },
+            is_grant,
+        )
     }
 }
 
@@ -211,15 +250,33 @@ impl CopyEnd {
 pub unsafe fn copy(source: CopyEnd, dest: CopyEnd, len: u16) -> Result<()> {
     let (source, source_is_grant) = source.raw();
     let (dest, dest_is_grant) = dest.raw();
-    let flags = if source_is_grant { grant::GNTCOPY_SOURCE_GREF } else { 0 } | if dest_is_grant { grant::GNTCOPY_DEST_GREF } else { 0 };
-    let mut copy = grant::Copy { source, dest, len, flags, ..Default::default() };
+    let flags = if source_is_grant {
+        grant::GNTCOPY_SOURCE_GREF
+    } else {
+        0
+    } | if dest_is_grant {
+        grant::GNTCOPY_DEST_GREF
+    } else {
+        0
+    };
+    let mut copy = grant::Copy {
+        source,
+        dest,
+        len,
+        flags,
+        ..Default::default()
+    };
     // SAFETY: the structure of the operation; the destination is the caller's obligation.
     unsafe { hypercall::grant_table_op(grant::OP_COPY, core::slice::from_mut(&mut copy)) }?;
     check(copy.status)
 }
 
 fn check(status: i16) -> Result<()> {
-    if status == grant::GNTST_OKAY { Ok(()) } else { Err(status_errno(status)) }
+    if status == grant::GNTST_OKAY {
+        Ok(())
+    } else {
+        Err(status_errno(status))
+    }
 }
 
 /// The error number nearest to a status code of a grant operation.

@@ -61,7 +61,12 @@ pub unsafe fn call(number: u64, args: [u64; 5]) -> Result {
 #[inline(always)]
 pub unsafe fn op<T>(number: u64, op: u32, argument: &mut T) -> Result {
     // SAFETY: the caller's obligation; the pointer is valid for the call.
-    unsafe { call(number, [op.into(), core::ptr::from_mut(argument) as u64, 0, 0, 0]) }
+    unsafe {
+        call(
+            number,
+            [op.into(), core::ptr::from_mut(argument) as u64, 0, 0, 0],
+        )
+    }
 }
 
 /// `sched_op` with an operation that has no argument or a plain one; see [`abi::sched`].
@@ -106,7 +111,18 @@ pub unsafe fn memory_op<T>(operation: u32, argument: &mut T) -> Result {
 /// What the hypervisor returns; each structure has a status of its own besides.
 pub unsafe fn grant_table_op<T>(operation: u32, arguments: &mut [T]) -> Result {
     // SAFETY: the caller's obligation; pointer and count belong together.
-    unsafe { call(number::GRANT_TABLE_OP, [operation.into(), arguments.as_mut_ptr() as u64, arguments.len() as u64, 0, 0]) }
+    unsafe {
+        call(
+            number::GRANT_TABLE_OP,
+            [
+                operation.into(),
+                arguments.as_mut_ptr() as u64,
+                arguments.len() as u64,
+                0,
+                0,
+            ],
+        )
+    }
 }
 
 /// `vcpu_op` on `vcpu`; see [`abi::vcpu`].
@@ -118,7 +134,18 @@ pub unsafe fn grant_table_op<T>(operation: u32, arguments: &mut [T]) -> Result {
 /// What the hypervisor returns.
 pub unsafe fn vcpu_op<T>(operation: u32, vcpu: u32, argument: &mut T) -> Result {
     // SAFETY: the caller's obligation.
-    unsafe { call(number::VCPU_OP, [operation.into(), vcpu.into(), core::ptr::from_mut(argument) as u64, 0, 0]) }
+    unsafe {
+        call(
+            number::VCPU_OP,
+            [
+                operation.into(),
+                vcpu.into(),
+                core::ptr::from_mut(argument) as u64,
+                0,
+                0,
+            ],
+        )
+    }
 }
 
 /// `xen_version` without a structure; operation 0 returns major << 16 | minor.
@@ -136,7 +163,18 @@ pub fn xen_version() -> Result {
 /// -EPERM, say, where unprivileged domains may not write.
 pub fn console_write(bytes: &[u8]) -> Result {
     // SAFETY: the hypervisor reads the bytes and writes nothing.
-    unsafe { call(number::CONSOLE_IO, [abi::console::OP_WRITE.into(), bytes.len() as u64, bytes.as_ptr() as u64, 0, 0]) }
+    unsafe {
+        call(
+            number::CONSOLE_IO,
+            [
+                abi::console::OP_WRITE.into(),
+                bytes.len() as u64,
+                bytes.as_ptr() as u64,
+                0,
+                0,
+            ],
+        )
+    }
 }
 
 /// `console_io` read: how many bytes were there.
@@ -145,7 +183,18 @@ pub fn console_write(bytes: &[u8]) -> Result {
 /// What the hypervisor returns.
 pub fn console_read(buffer: &mut [u8]) -> Result {
     // SAFETY: the hypervisor writes at most the buffer's length into it.
-    unsafe { call(number::CONSOLE_IO, [abi::console::OP_READ.into(), buffer.len() as u64, buffer.as_mut_ptr() as u64, 0, 0]) }
+    unsafe {
+        call(
+            number::CONSOLE_IO,
+            [
+                abi::console::OP_READ.into(),
+                buffer.len() as u64,
+                buffer.as_mut_ptr() as u64,
+                0,
+                0,
+            ],
+        )
+    }
 }
 
 /// `mmu_update` of entries and frames of `domid`; returns how many were done if all were.
@@ -161,7 +210,13 @@ pub unsafe fn mmu_update(requests: &[MmuUpdate], domid: u16) -> Result<()> {
     unsafe {
         call(
             number::MMU_UPDATE,
-            [requests.as_ptr() as u64, requests.len() as u64, (&raw mut done) as u64, domid.into(), 0],
+            [
+                requests.as_ptr() as u64,
+                requests.len() as u64,
+                (&raw mut done) as u64,
+                domid.into(),
+                0,
+            ],
         )
     }?;
     Ok(())
@@ -192,7 +247,13 @@ pub unsafe fn mmuext_op_for(requests: &[MmuextOp], domid: u16) -> Result<()> {
     unsafe {
         call(
             number::MMUEXT_OP,
-            [requests.as_ptr() as u64, requests.len() as u64, (&raw mut done) as u64, domid.into(), 0],
+            [
+                requests.as_ptr() as u64,
+                requests.len() as u64,
+                (&raw mut done) as u64,
+                domid.into(),
+                0,
+            ],
         )
     }?;
     Ok(())
@@ -206,7 +267,7 @@ pub unsafe fn mmuext_op_for(requests: &[MmuextOp], domid: u16) -> Result<()> {
 /// # Errors
 /// -EINVAL if no L1 table covers the address or the entry is not valid.
 pub unsafe fn update_va_mapping(address: u64, entry: u64, flags: u64) -> Result<()> {
-    debug_assert!(address as usize % PAGE_SIZE == 0);
+    debug_assert!((address as usize).is_multiple_of(PAGE_SIZE));
     // SAFETY: the caller's obligation.
     unsafe { call(number::UPDATE_VA_MAPPING, [address, entry, flags, 0, 0]) }?;
     Ok(())
@@ -221,7 +282,12 @@ pub unsafe fn update_va_mapping(address: u64, entry: u64, flags: u64) -> Result<
 /// Of the batch as a whole.
 pub unsafe fn multicall(batch: &mut [MulticallEntry]) -> Result<()> {
     // SAFETY: the caller's obligation; pointer and count belong together.
-    unsafe { call(number::MULTICALL, [batch.as_mut_ptr() as u64, batch.len() as u64, 0, 0, 0]) }?;
+    unsafe {
+        call(
+            number::MULTICALL,
+            [batch.as_mut_ptr() as u64, batch.len() as u64, 0, 0, 0],
+        )
+    }?;
     Ok(())
 }
 
@@ -234,6 +300,11 @@ pub unsafe fn multicall(batch: &mut [MulticallEntry]) -> Result<()> {
 /// What the hypervisor returns.
 pub unsafe fn stack_switch(stack_top: u64) -> Result<()> {
     // SAFETY: the caller's obligation.
-    unsafe { call(number::STACK_SWITCH, [abi::segment::FLAT_KERNEL_SS.into(), stack_top, 0, 0, 0]) }?;
+    unsafe {
+        call(
+            number::STACK_SWITCH,
+            [abi::segment::FLAT_KERNEL_SS.into(), stack_top, 0, 0, 0],
+        )
+    }?;
     Ok(())
 }

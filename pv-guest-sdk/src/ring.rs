@@ -83,8 +83,15 @@ fn slot_size<Req, Rsp>() -> usize {
 fn share<Req, Rsp>(base: NonNull<u8>, bytes: usize) -> Shared {
     let slot_size = slot_size::<Req, Rsp>();
     let slots = slots(bytes, slot_size);
-    assert!(slots > 0, "no slot of {slot_size} bytes fits a ring of {bytes} bytes");
-    Shared { base, slot_size, slots }
+    assert!(
+        slots > 0,
+        "no slot of {slot_size} bytes fits a ring of {bytes} bytes"
+    );
+    Shared {
+        base,
+        slot_size,
+        slots,
+    }
 }
 
 /// The end that sends requests.
@@ -101,10 +108,19 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
     /// # Safety
     /// `base` must point to `bytes` bytes of page-aligned memory that stays valid and is used for nothing else while the ring lives.
     pub unsafe fn new(base: NonNull<u8>, bytes: usize) -> Self {
-        let header = RingHeader { req_event: 1, rsp_event: 1, ..Default::default() };
+        let header = RingHeader {
+            req_event: 1,
+            rsp_event: 1,
+            ..Default::default()
+        };
         // SAFETY: the caller's obligation.
         unsafe { ptr::write_volatile(base.as_ptr().cast(), header) };
-        FrontRing { shared: share::<Req, Rsp>(base, bytes), produced: 0, consumed: 0, types: PhantomData }
+        FrontRing {
+            shared: share::<Req, Rsp>(base, bytes),
+            produced: 0,
+            consumed: 0,
+            types: PhantomData,
+        }
     }
 
     /// How many slots there are.
@@ -134,9 +150,15 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
     #[must_use]
     pub fn publish(&mut self) -> bool {
         let old = self.shared.req_prod().load(Ordering::Relaxed);
-        self.shared.req_prod().store(self.produced, Ordering::Release);
+        self.shared
+            .req_prod()
+            .store(self.produced, Ordering::Release);
         fence(Ordering::SeqCst);
-        must_notify(old, self.produced, self.shared.req_event().load(Ordering::Relaxed))
+        must_notify(
+            old,
+            self.produced,
+            self.shared.req_event().load(Ordering::Relaxed),
+        )
     }
 
     /// Takes a response.
@@ -144,7 +166,11 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
     /// # Errors
     /// If the other end answers more than it was asked.
     pub fn pop(&mut self) -> Result<Option<Rsp>, Corrupt> {
-        let ready = self.shared.rsp_prod().load(Ordering::Acquire).wrapping_sub(self.consumed);
+        let ready = self
+            .shared
+            .rsp_prod()
+            .load(Ordering::Acquire)
+            .wrapping_sub(self.consumed);
         if ready > self.produced.wrapping_sub(self.consumed) {
             return Err(Corrupt);
         }
@@ -159,7 +185,9 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
     /// To be called when [`Self::pop`] finds nothing: asks to be notified of the next response and returns whether one has come meanwhile.
     #[must_use]
     pub fn arm(&mut self) -> bool {
-        self.shared.rsp_event().store(self.consumed.wrapping_add(1), Ordering::Relaxed);
+        self.shared
+            .rsp_event()
+            .store(self.consumed.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         self.shared.rsp_prod().load(Ordering::Acquire) != self.consumed
     }
@@ -181,7 +209,12 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     pub unsafe fn new(base: NonNull<u8>, bytes: usize) -> Self {
         let shared = share::<Req, Rsp>(base, bytes);
         let start = shared.rsp_prod().load(Ordering::Relaxed);
-        BackRing { shared, consumed: start, produced: start, types: PhantomData }
+        BackRing {
+            shared,
+            consumed: start,
+            produced: start,
+            types: PhantomData,
+        }
     }
 
     /// How many slots there are.
@@ -194,7 +227,11 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     /// # Errors
     /// If the other end claims more requests than there is room for.
     pub fn pop(&mut self) -> Result<Option<Req>, Corrupt> {
-        let ready = self.shared.req_prod().load(Ordering::Acquire).wrapping_sub(self.consumed);
+        let ready = self
+            .shared
+            .req_prod()
+            .load(Ordering::Acquire)
+            .wrapping_sub(self.consumed);
         let open = self.consumed.wrapping_sub(self.produced);
         if ready > self.shared.slots - open.min(self.shared.slots) {
             return Err(Corrupt);
@@ -212,7 +249,10 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     /// # Panics
     /// If there are more responses than requests.
     pub fn push(&mut self, response: Rsp) {
-        assert!(self.produced != self.consumed, "a response without a request");
+        assert!(
+            self.produced != self.consumed,
+            "a response without a request"
+        );
         self.shared.write(self.produced, response);
         self.produced = self.produced.wrapping_add(1);
     }
@@ -221,15 +261,23 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     #[must_use]
     pub fn publish(&mut self) -> bool {
         let old = self.shared.rsp_prod().load(Ordering::Relaxed);
-        self.shared.rsp_prod().store(self.produced, Ordering::Release);
+        self.shared
+            .rsp_prod()
+            .store(self.produced, Ordering::Release);
         fence(Ordering::SeqCst);
-        must_notify(old, self.produced, self.shared.rsp_event().load(Ordering::Relaxed))
+        must_notify(
+            old,
+            self.produced,
+            self.shared.rsp_event().load(Ordering::Relaxed),
+        )
     }
 
     /// To be called when [`Self::pop`] finds nothing: asks to be notified of the next request and returns whether one has come meanwhile.
     #[must_use]
     pub fn arm(&mut self) -> bool {
-        self.shared.req_event().store(self.consumed.wrapping_add(1), Ordering::Relaxed);
+        self.shared
+            .req_event()
+            .store(self.consumed.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         self.shared.req_prod().load(Ordering::Acquire) != self.consumed
     }

@@ -28,14 +28,28 @@ struct FreePage {
 // SAFETY: the list's pages belong to the allocator alone.
 unsafe impl Send for Frames {}
 
-static FRAMES: IrqMutex<Frames> = IrqMutex::new(Frames { next: 0, mapped: 0, end: 0, free: None, used: 0 });
+static FRAMES: IrqMutex<Frames> = IrqMutex::new(Frames {
+    next: 0,
+    mapped: 0,
+    end: 0,
+    free: None,
+    used: 0,
+});
 
 /// Finds the first frame that the builder did not use, and the first that it did not map.
 pub(super) fn init(info: &BootInfo) {
     let raw = info.start_info();
-    let end_of = |address: u64, bytes: u64| virt_to_pfn((address + bytes.max(1) - 1) as *const u8).map_or(0, |pfn| pfn + 1);
+    let end_of = |address: u64, bytes: u64| {
+        virt_to_pfn((address + bytes.max(1) - 1) as *const u8).map_or(0, |pfn| pfn + 1)
+    };
     let stack_end = end_of(raw.pt_base, raw.nr_pt_frames * PAGE_SIZE as u64);
-    let page_end = |mfn: u64| if mfn == 0 { 0 } else { mfn_to_pfn(mfn).map_or(0, |pfn| pfn + 1) };
+    let page_end = |mfn: u64| {
+        if mfn == 0 {
+            0
+        } else {
+            mfn_to_pfn(mfn).map_or(0, |pfn| pfn + 1)
+        }
+    };
     let mut next = stack_end
         .max(end_of((&raw const *raw) as u64, size_of_val(raw) as u64))
         .max(end_of(raw.mfn_list, raw.nr_pages * 8))
@@ -50,7 +64,9 @@ pub(super) fn init(info: &BootInfo) {
     frames.end = raw.nr_pages.min(LINEAR_FRAMES);
     frames.next = next;
     frames.mapped = next;
-    while frames.mapped < frames.end && tables::is_mapped_at_boot(raw.pt_base, pfn_to_virt(frames.mapped) as u64) {
+    while frames.mapped < frames.end
+        && tables::is_mapped_at_boot(raw.pt_base, pfn_to_virt(frames.mapped) as u64)
+    {
         frames.mapped += 1;
     }
 }
@@ -70,7 +86,9 @@ pub fn alloc_pages(count: usize) -> Option<NonNull<u8>> {
 
 fn take(count: usize) -> Option<NonNull<u8>> {
     let mut frames = FRAMES.lock();
-    if count == 1 && let Some(page) = frames.free {
+    if count == 1
+        && let Some(page) = frames.free
+    {
         // SAFETY: pages on the list are ours and start with the link.
         frames.free = unsafe { page.read() }.next;
         frames.used += 1;

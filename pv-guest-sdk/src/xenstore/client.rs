@@ -1,5 +1,7 @@
 //! Requests: one at a time, matched to its reply by its number.
 
+use core::ptr::NonNull;
+
 use abi::Errno;
 use abi::xenstore::{ERRORS, Header, PAYLOAD_MAX, msg};
 use abi::zerocopy::IntoBytes;
@@ -17,7 +19,12 @@ struct Client {
     watches: Queue,
 }
 
-static CLIENT: Mutex<Client> = Mutex::new(Client { wire: None, last_id: 0, payload: [0; PAYLOAD_MAX], watches: Queue::new() });
+static CLIENT: Mutex<Client> = Mutex::new(Client {
+    wire: None,
+    last_id: 0,
+    payload: [0; PAYLOAD_MAX],
+    watches: Queue::new(),
+});
 
 /// A transaction, or [`Transaction::NONE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +60,20 @@ impl<'a> Iterator for Names<'a> {
 
 /// Whether this domain has a xenstore.
 pub fn available() -> bool {
-    BootInfo::get().is_some_and(BootInfo::has_xenstore)
+    CLIENT.lock().wire.is_some() || BootInfo::get().is_some_and(BootInfo::has_xenstore)
+}
+
+/// Uses another ring than the one in start info, as a first domain does once there is a daemon.
+///
+/// # Safety
+/// `page` must be a mapped xenstore page for as long as the kernel runs.
+///
+/// # Errors
+/// -EINVAL for a port out of range.
+pub unsafe fn attach(page: NonNull<u8>, port: events::Port) -> Result<()> {
+    let wire = Wire::new(page.as_ptr(), port)?;
+    CLIENT.lock().wire = Some(wire);
+    Ok(())
 }
 
 /// Sends a request whose payload is the concatenation of `parts`; the reply's payload goes to `reply`, and its length is returned.
@@ -61,7 +81,12 @@ pub fn available() -> bool {
 /// # Errors
 /// -ENODEV if there is no xenstore; -E2BIG if the request or the reply is too long; -EIO if the daemon breaks the protocol; what the
 /// daemon answers otherwise.
-pub fn request(kind: u32, transaction: Transaction, parts: &[&[u8]], reply: &mut [u8]) -> Result<usize> {
+pub fn request(
+    kind: u32,
+    transaction: Transaction,
+    parts: &[&[u8]],
+    reply: &mut [u8],
+) -> Result<usize> {
     CLIENT.lock().request(kind, transaction, parts, reply)
 }
 
@@ -78,8 +103,17 @@ pub fn read<'a>(transaction: Transaction, path: &str, buffer: &'a mut [u8]) -> R
 ///
 /// # Errors
 /// As for [`read`].
-pub fn directory<'a>(transaction: Transaction, path: &str, buffer: &'a mut [u8]) -> Result<Names<'a>> {
-    let len = request(msg::DIRECTORY, transaction, &[path.as_bytes(), b"\0"], buffer)?;
+pub fn directory<'a>(
+    transaction: Transaction,
+    path: &str,
+    buffer: &'a mut [u8],
+) -> Result<Names<'a>> {
+    let len = request(
+        msg::DIRECTORY,
+        transaction,
+        &[path.as_bytes(), b"\0"],
+        buffer,
+    )?;
     text(&buffer[..len]).map(Names)
 }
 
@@ -88,7 +122,11 @@ pub fn directory<'a>(transaction: Transaction, path: &str, buffer: &'a mut [u8])
 /// # Errors
 /// As for [`request`].
 pub fn write(transaction: Transaction, path: &str, value: &str) -> Result<()> {
-    command(msg::WRITE, transaction, &[path.as_bytes(), b"\0", value.as_bytes()])
+    command(
+        msg::WRITE,
+        transaction,
+        &[path.as_bytes(), b"\0", value.as_bytes()],
+    )
 }
 
 /// Creates an empty node unless it exists.
@@ -131,8 +169,17 @@ pub fn set_permissions(transaction: Transaction, path: &str, permissions: &[&str
 /// As for [`request`].
 pub fn start_transaction() -> Result<Transaction> {
     let mut buffer = [0; 16];
-    let len = request(msg::TRANSACTION_START, Transaction::NONE, &[b"\0"], &mut buffer)?;
-    text(&buffer[..len])?.parse().map(Transaction).map_err(|_| Errno::IO)
+    let len = request(
+        msg::TRANSACTION_START,
+        Transaction::NONE,
+        &[b"\0"],
+        &mut buffer,
+    )?;
+    text(&buffer[..len])?
+        .trim_end_matches('\0')
+        .parse()
+        .map(Transaction)
+        .map_err(|_| Errno::IO)
 }
 
 /// Ends a transaction.
@@ -140,7 +187,11 @@ pub fn start_transaction() -> Result<Transaction> {
 /// # Errors
 /// -EAGAIN if it conflicts with another and must be done again.
 pub fn end_transaction(transaction: Transaction, commit: bool) -> Result<()> {
-    command(msg::TRANSACTION_END, transaction, &[if commit { b"T\0" } else { b"F\0" }])
+    command(
+        msg::TRANSACTION_END,
+        transaction,
+        &[if commit { b"T\0" } else { b"F\0" }],
+    )
 }
 
 /// Has an event queued whenever `path` or something below it changes; the first one comes at once.
@@ -148,7 +199,11 @@ pub fn end_transaction(transaction: Transaction, commit: bool) -> Result<()> {
 /// # Errors
 /// -EEXIST if there is the same watch already; otherwise as for [`request`].
 pub fn watch(path: &str, token: &str) -> Result<()> {
-    command(msg::WATCH, Transaction::NONE, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"])
+    command(
+        msg::WATCH,
+        Transaction::NONE,
+        &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"],
+    )
 }
 
 /// Removes a watch.
@@ -156,7 +211,11 @@ pub fn watch(path: &str, token: &str) -> Result<()> {
 /// # Errors
 /// -ENOENT if there is none.
 pub fn unwatch(path: &str, token: &str) -> Result<()> {
-    command(msg::UNWATCH, Transaction::NONE, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"])
+    command(
+        msg::UNWATCH,
+        Transaction::NONE,
+        &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"],
+    )
 }
 
 /// The oldest watch event, if one has come.
@@ -213,21 +272,35 @@ impl Client {
         if let Some(wire) = self.wire {
             return Ok(wire);
         }
-        let info = BootInfo::get().filter(|info| info.has_xenstore()).ok_or(Errno::NODEV)?.start_info();
+        let info = BootInfo::get()
+            .filter(|info| info.has_xenstore())
+            .ok_or(Errno::NODEV)?
+            .start_info();
         let pfn = memory::mfn_to_pfn(info.store_mfn).ok_or(Errno::NODEV)?;
         let wire = Wire::new(memory::pfn_to_virt(pfn), info.store_evtchn)?;
         self.wire = Some(wire);
         Ok(wire)
     }
 
-    fn request(&mut self, kind: u32, transaction: Transaction, parts: &[&[u8]], reply: &mut [u8]) -> Result<usize> {
+    fn request(
+        &mut self,
+        kind: u32,
+        transaction: Transaction,
+        parts: &[&[u8]],
+        reply: &mut [u8],
+    ) -> Result<usize> {
         let wire = self.wire()?;
         let len: usize = parts.iter().map(|part| part.len()).sum();
         if len > PAYLOAD_MAX {
             return Err(Errno::TOOBIG);
         }
         self.last_id = self.last_id.wrapping_add(1);
-        let header = Header { kind, req_id: self.last_id, tx_id: transaction.0, len: len as u32 };
+        let header = Header {
+            kind,
+            req_id: self.last_id,
+            tx_id: transaction.0,
+            len: len as u32,
+        };
         wire.send(header.as_bytes())?;
         for part in parts {
             wire.send(part)?;
@@ -240,7 +313,10 @@ impl Client {
                 _ if header.req_id != self.last_id => return Err(Errno::IO),
                 msg::ERROR => return Err(error(payload)),
                 reply_kind if reply_kind == kind => {
-                    reply.get_mut(..payload.len()).ok_or(Errno::TOOBIG)?.copy_from_slice(payload);
+                    reply
+                        .get_mut(..payload.len())
+                        .ok_or(Errno::TOOBIG)?
+                        .copy_from_slice(payload);
                     return Ok(payload.len());
                 }
                 _ => return Err(Errno::IO),
@@ -252,7 +328,10 @@ impl Client {
     fn receive(&mut self, wire: Wire) -> Result<Header> {
         let mut header = Header::default();
         wire.receive(header.as_mut_bytes())?;
-        let payload = self.payload.get_mut(..header.len as usize).ok_or(Errno::IO)?;
+        let payload = self
+            .payload
+            .get_mut(..header.len as usize)
+            .ok_or(Errno::IO)?;
         wire.receive(payload)?;
         Ok(header)
     }
@@ -274,5 +353,8 @@ impl Client {
 /// The error that a daemon's answer names.
 fn error(payload: &[u8]) -> Errno {
     let name = payload.split(|&byte| byte == 0).next().unwrap_or_default();
-    ERRORS.iter().find(|(text, _)| text.as_bytes() == name).map_or(Errno::IO, |&(_, errno)| errno)
+    ERRORS
+        .iter()
+        .find(|(text, _)| text.as_bytes() == name)
+        .map_or(Errno::IO, |&(_, errno)| errno)
 }

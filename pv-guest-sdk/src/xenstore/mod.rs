@@ -8,6 +8,7 @@ mod queue;
 mod wire;
 
 pub use client::{
-    Names, Transaction, WatchEvent, available, directory, end_transaction, make, next_watch_event, read, remove, request,
-    set_permissions, start_transaction, unwatch, wait_watch_event, watch, watch_events_lost, write,
+    Names, Transaction, WatchEvent, attach, available, directory, end_transaction, make,
+    next_watch_event, read, remove, request, set_permissions, start_transaction, unwatch,
+    wait_watch_event, watch, watch_events_lost, write,
 };
