@@ -9,8 +9,10 @@
 #[cfg(any(test, feature = "fake"))]
 extern crate std;
 
+pub mod build;
 pub mod call;
 pub mod console;
+pub mod context;
 pub mod cpu;
 pub mod domain;
 pub mod hypercalls;
@@ -19,6 +21,7 @@ pub mod ids;
 pub mod keyed_heap;
 pub mod machine;
 pub mod objects;
+pub mod platform;
 pub mod vcpu;
 
 pub mod emulate;
@@ -26,6 +29,7 @@ pub mod events;
 pub mod firmware;
 pub mod frames;
 pub mod grants;
+pub mod lifecycle;
 pub mod mm;
 pub mod sched;
 pub mod time;

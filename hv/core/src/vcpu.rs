@@ -68,6 +68,10 @@ pub struct Vcpu {
     pub info_mfn: Mfn_,
     /// Byte offset of its `vcpu_info` in that frame (a multiple of 8; the 64 bytes do not cross the frame).
     pub info_offset: u32,
+    /// The guest moved its `vcpu_info` to that frame, which is held as writable.
+    pub info_registered: bool,
+    /// It takes an NMI the next time it goes back to its guest.
+    pub nmi_pending: bool,
     /// Event-channel state.
     pub events: VcpuEvents,
     /// Run state, pauses, accounting.
@@ -75,6 +79,14 @@ pub struct Vcpu {
     /// Timers and registered time areas.
     pub time: VcpuTime,
 }
+
+/// The FXSAVE image of a processor after FNINIT, with all SSE exceptions masked (FCW 0x37f, MXCSR 0x1f80).
+pub const RESET_FPU: [u8; 512] = {
+    let mut image = [0; 512];
+    (image[0], image[1]) = (0x7f, 0x03);
+    (image[24], image[25]) = (0x80, 0x1f);
+    image
+};
 
 /// A frame number in a structure that must be all-zero-able: 0 is none.
 pub type Mfn_ = u64;

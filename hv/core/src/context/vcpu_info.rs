@@ -1,0 +1,48 @@
+//! Moving a vCPU's `vcpu_info` to a frame of the guest's choice (`VCPUOP_register_vcpu_info`), once.
+
+use abi::errno::Errno;
+use abi::layout::PAGE_SIZE;
+use abi::shared_info::VcpuInfo;
+
+use crate::events;
+use crate::frames::PageType;
+use crate::hypervisor::Hypervisor;
+use crate::ids::{Mfn, VcpuRef};
+use crate::machine::Machine;
+use crate::mm::Stop;
+
+/// Moves it to byte `offset` of `mfn`, which is held as writable from now on. What it holds goes with it, and no event is lost.
+///
+/// # Errors
+/// -EINVAL if it would cross the frame's end, is not aligned, or the frame is not the domain's or is a table; -EBUSY if it was moved
+/// before; -ENOENT without such a vCPU.
+pub fn register<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, mfn: Mfn, offset: u32) -> Result<(), Errno> {
+    let end = offset as usize + size_of::<VcpuInfo>();
+    if offset as usize % size_of::<u64>() != 0 || end > PAGE_SIZE {
+        return Err(Errno::INVAL);
+    }
+    if hv.vcpu(who).ok_or(Errno::NOENT)?.info_registered {
+        return Err(Errno::BUSY);
+    }
+    hv.mm().get_frame_as(mfn, who.domain, PageType::Writable).map_err(Stop::errno)?;
+    let vcpu = hv.vcpu_mut(who).ok_or(Errno::NOENT)?;
+    let (old_mfn, old_offset) = (Mfn(vcpu.info_mfn), vcpu.info_offset as usize);
+    vcpu.info_mfn = mfn.0;
+    vcpu.info_offset = offset;
+    vcpu.info_registered = true;
+    if old_mfn.is_some() {
+        hv.machine.copy_bytes(mfn, offset as usize, old_mfn, old_offset, size_of::<VcpuInfo>());
+    }
+    events::vcpu_info_moved(hv, who);
+    hv.republish_clock(who);
+    Ok(())
+}
+
+/// Lets go of a vCPU's `vcpu_info`, wherever it is. The vCPU never runs again.
+pub fn release<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) {
+    let Some(vcpu) = hv.vcpu_mut(who) else { return };
+    let mfn = Mfn(core::mem::take(&mut vcpu.info_mfn));
+    if core::mem::take(&mut vcpu.info_registered) {
+        hv.mm().put_frame_as(mfn);
+    }
+}

@@ -1,0 +1,80 @@
+//! `sched_op` (29): decodes yield, block, poll and shutdown, and hands on to [`crate::sched`].
+
+use abi::errno::Errno;
+use abi::sched::{
+    MAX_POLL_PORTS, OP_BLOCK, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_YIELD, Poll,
+    RemoteShutdown, Shutdown,
+};
+use zerocopy::IntoBytes;
+
+use crate::call::{Call, Outcome};
+use crate::machine::Machine;
+
+/// `SCHEDOP_*` in RDI, the address of its structure in RSI. Watchdogs and pinning are refused (-ENOSYS).
+pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
+    let [operation, address, ..] = args;
+    match operation as u32 {
+        OP_BLOCK => {
+            call.hv.block(call.who);
+            Outcome::Done(0)
+        }
+        OP_YIELD => {
+            call.hv.give_way(call.cpu, call.who);
+            Outcome::Done(0)
+        }
+        OP_POLL => poll(call, address).into(),
+        OP_SHUTDOWN => shutdown(call, address).into(),
+        OP_REMOTE_SHUTDOWN => remote_shutdown(call, address).into(),
+        OP_SHUTDOWN_CODE => shutdown_code(call, address).into(),
+        _ => Errno::NOSYS.into(),
+    }
+}
+
+fn poll<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
+    let request: Poll = call.read(address)?;
+    if request.nr_ports > MAX_POLL_PORTS {
+        return Err(Errno::INVAL);
+    }
+    let mut room = [0u32; MAX_POLL_PORTS as usize];
+    let ports = &mut room[..request.nr_ports as usize];
+    if !ports.is_empty() {
+        call.hv.machine.copy_from_guest(request.ports, ports.as_mut_bytes())?;
+    }
+    if call.hv.poll(call.who, ports)? {
+        arm_poll(call, request.timeout);
+    }
+    Ok(())
+}
+
+/// Ends a poll at `timeout` (system time in ns; 0 is never), which may have passed already.
+fn arm_poll<M: Machine>(call: &mut Call<'_, M>, timeout: u64) {
+    if timeout != 0 && timeout <= call.hv.machine.now() {
+        call.hv.wake(call.who);
+        return;
+    }
+    call.hv.set_poll_timeout(call.who, (timeout != 0).then_some(timeout));
+    call.hv.arm_timer(call.cpu);
+}
+
+/// The domain stops; should it be resumed, this returns 0 or what the control domain wrote into RAX.
+fn shutdown<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
+    let Shutdown { reason } = call.read(address)?;
+    call.hv.shut_down(call.who.domain, reason & 0xff);
+    Ok(())
+}
+
+fn remote_shutdown<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
+    let request: RemoteShutdown = call.read(address)?;
+    if !call.domain().privileged {
+        return Err(Errno::PERM);
+    }
+    let domain = call.target(request.domain_id)?;
+    call.hv.shut_down(domain, request.reason & 0xff);
+    Ok(())
+}
+
+fn shutdown_code<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
+    let Shutdown { reason } = call.read(address)?;
+    call.hv.latch_shutdown_reason(call.who.domain, reason & 0xff);
+    Ok(())
+}
