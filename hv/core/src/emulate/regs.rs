@@ -33,7 +33,7 @@ impl Gpr {
     }
 
     /// Its number, below 16.
-    pub const fn index(self) -> usize {
+    pub const fn number(self) -> usize {
         self.0 as usize
     }
 }
@@ -75,10 +75,10 @@ pub struct PlainRegisters {
 
 impl Registers for PlainRegisters {
     fn gpr(&self, gpr: Gpr) -> u64 {
-        self.gprs[gpr.index()]
+        self.gprs[gpr.number()]
     }
     fn set_gpr(&mut self, gpr: Gpr, value: u64) {
-        self.gprs[gpr.index()] = value;
+        self.gprs[gpr.number()] = value;
     }
     fn rip(&self) -> u64 {
         self.rip
