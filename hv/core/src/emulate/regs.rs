@@ -33,7 +33,7 @@ impl Gpr {
     }
 
     /// Its number, below 16.
-    pub const fn number(self) -> usize {
+    pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -75,10 +75,10 @@ pub struct PlainRegisters {
 
 impl Registers for PlainRegisters {
     fn gpr(&self, gpr: Gpr) -> u64 {
-        self.gprs[gpr.number()]
+        self.gprs[gpr.index()]
     }
     fn set_gpr(&mut self, gpr: Gpr, value: u64) {
-        self.gprs[gpr.number()] = value;
+        self.gprs[gpr.index()] = value;
     }
     fn rip(&self) -> u64 {
         self.rip

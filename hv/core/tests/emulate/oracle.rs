@@ -217,7 +217,7 @@ fn linear(iced: &Instruction, regs: &PlainRegisters) -> u64 {
             iced_x86::Register::GS => regs.gs_base,
             r if r.is_segment_register() => 0,
             r => {
-                let whole = regs.gprs[gpr(r).number()];
+                let whole = regs.gprs[gpr(r).index()];
                 if r.is_gpr32() {
                     whole & 0xffff_ffff
                 } else {

@@ -88,8 +88,8 @@ impl Model {
     }
 
     fn set(&mut self, register: Register, size: Size, value: u64) {
-        let old = self.regs.gprs[register.gpr.number()];
-        self.regs.gprs[register.gpr.number()] = match (size, register.high) {
+        let old = self.regs.gprs[register.gpr.index()];
+        self.regs.gprs[register.gpr.index()] = match (size, register.high) {
             (Size::B8, _) => value,
             (Size::B4, _) => value & 0xffff_ffff,
             (Size::B2, _) => old & !0xffff | value & 0xffff,
@@ -254,7 +254,7 @@ fn agrees_with_the_model() {
         };
         let mut memory: [u8; 64] = std::array::from_fn(|_| random.next() as u8);
         let at = 24 + (random.next() % 8) as usize;
-        regs.gprs[Gpr::RDI.number()] = MEMORY + at as u64;
+        regs.gprs[Gpr::RDI.index()] = MEMORY + at as u64;
         if random.next() & 1 == 0 {
             // Let a comparison succeed.
             memory[at..at + 8].copy_from_slice(&regs.gprs[0].to_le_bytes());
@@ -266,7 +266,7 @@ fn agrees_with_the_model() {
                 continue;
             }
             let bit = (random.next() % 256) as i64 - 128;
-            regs.gprs[register.gpr.number()] = bit as u64;
+            regs.gprs[register.gpr.index()] = bit as u64;
         }
         let mut model = Model { memory, regs };
         model.execute(&insn, kind, source, at);
