@@ -104,6 +104,7 @@ fn assemble(prefixes: &[u8], rex: Option<u8>, rest: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too many cases, and no unsafe code to check")]
 fn every_form_with_every_prefix_and_modrm() {
     let mut random = Random(0x5eed);
     let mut accepted = 0u32;
@@ -125,6 +126,7 @@ fn every_form_with_every_prefix_and_modrm() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too many cases, and no unsafe code to check")]
 fn every_addressing_mode() {
     let mut random = Random(0xadd7);
     let mut accepted = 0u32;
@@ -152,6 +154,7 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too many cases, and no unsafe code to check")]
 fn random_bytes() {
     let rounds = from_environment("DOMUS_FUZZ_ROUNDS", 400_000);
     let mut random = Random(from_environment("DOMUS_FUZZ_SEED", 0xf023));
