@@ -12,6 +12,7 @@ pub const CHECKS: &[Check] = &[
     ("pages are zeroed, distinct and come back", pages),
     ("the linear area grows on demand", growth),
     ("p2m and m2p agree", translations),
+    ("contiguous pages are contiguous in the machine", contiguous),
     ("the heap serves many sizes", heap),
 ];
 
@@ -72,6 +73,15 @@ fn translations() {
     );
     // SAFETY: nothing uses it.
     unsafe { memory::free_page(page) };
+}
+
+fn contiguous() {
+    let pages = memory::alloc_contiguous(8).expect("pages");
+    let mfn = |index: usize| memory::virt_to_mfn(pages.as_ptr().wrapping_add(index * 4096));
+    let first = mfn(0).expect("a frame");
+    assert!((0..8).all(|index| mfn(index) == Some(first + index as u64)));
+    // SAFETY: nothing uses them.
+    unsafe { memory::free_pages(pages, 8) };
 }
 
 fn heap() {

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 
 use abi::layout::PAGE_SIZE;
 
-use super::{LINEAR_FRAMES, mfn_to_pfn, pfn_to_virt, tables, virt_to_pfn};
+use super::{LINEAR_FRAMES, mfn_to_pfn, pfn_to_mfn, pfn_to_virt, tables, virt_to_pfn};
 use crate::BootInfo;
 use crate::sync::IrqMutex;
 
@@ -18,7 +18,7 @@ struct Frames {
     mapped: u64,
     end: u64,
     free: Option<NonNull<FreePage>>,
-    used: u64,
+    listed: u64,
 }
 
 struct FreePage {
@@ -33,7 +33,7 @@ static FRAMES: IrqMutex<Frames> = IrqMutex::new(Frames {
     mapped: 0,
     end: 0,
     free: None,
-    used: 0,
+    listed: 0,
 });
 
 /// Finds the first frame that the builder did not use, and the first that it did not map.
@@ -84,6 +84,28 @@ pub fn alloc_pages(count: usize) -> Option<NonNull<u8>> {
     Some(page)
 }
 
+/// `count` zeroed pages that are contiguous in machine memory too, as devices want them, or `None`.
+///
+/// Frames that do not fit are left to [`alloc_page`]. Give them back with [`free_pages`].
+pub fn alloc_contiguous(count: usize) -> Option<NonNull<u8>> {
+    let pages = u64::try_from(count).ok().filter(|&count| count > 0)?;
+    let mut frames = FRAMES.lock();
+    loop {
+        frames.reserve(pages)?;
+        let first = frames.next;
+        let start = pfn_to_mfn(first)?;
+        match (0..pages).find(|&index| pfn_to_mfn(first + index) != Some(start + index)) {
+            None => break,
+            Some(gap) => frames.skip(gap),
+        }
+    }
+    let start = frames.bump(pages)?;
+    drop(frames);
+    // SAFETY: the pages are mapped, writable, and nobody else's.
+    unsafe { start.write_bytes(0, count * PAGE_SIZE) };
+    Some(start)
+}
+
 fn take(count: usize) -> Option<NonNull<u8>> {
     let mut frames = FRAMES.lock();
     if count == 1
@@ -91,23 +113,48 @@ fn take(count: usize) -> Option<NonNull<u8>> {
     {
         // SAFETY: pages on the list are ours and start with the link.
         frames.free = unsafe { page.read() }.next;
-        frames.used += 1;
+        frames.listed -= 1;
         return Some(page.cast());
     }
     let count = u64::try_from(count).ok().filter(|&count| count > 0)?;
-    if frames.end.saturating_sub(frames.next) < count.checked_add(SPARE)? {
-        return None;
-    }
-    while frames.mapped < frames.end && frames.mapped - frames.next < count + SPARE {
-        frames.grow()?;
-    }
-    let page = pfn_to_virt(frames.next);
-    frames.next += count;
-    frames.used += count;
-    NonNull::new(page)
+    frames.reserve(count)?;
+    frames.bump(count)
 }
 
 impl Frames {
+    /// Makes sure that the next `count` frames exist and are mapped.
+    fn reserve(&mut self, count: u64) -> Option<()> {
+        let wanted = count.checked_add(SPARE)?;
+        while self.mapped < self.end && self.mapped - self.next < wanted {
+            self.grow()?;
+        }
+        (self.mapped - self.next >= wanted).then_some(())
+    }
+
+    /// Hands out the next `count` frames, which are reserved.
+    fn bump(&mut self, count: u64) -> Option<NonNull<u8>> {
+        let page = pfn_to_virt(self.next);
+        self.next += count;
+        NonNull::new(page)
+    }
+
+    /// Moves the next `count` frames, which are mapped, to the list.
+    fn skip(&mut self, count: u64) {
+        for _ in 0..count {
+            if let Some(page) = self.bump(1) {
+                self.give(page.cast());
+            }
+        }
+    }
+
+    /// Adds a page to the list.
+    fn give(&mut self, page: NonNull<FreePage>) {
+        // SAFETY: the page is the allocator's, mapped and writable.
+        unsafe { page.write(FreePage { next: self.free }) };
+        self.free = Some(page);
+        self.listed += 1;
+    }
+
     /// Maps the rest of the 2 MiB that the first unmapped frame lies in, out of the spare frames.
     fn grow(&mut self) -> Option<()> {
         let end = (self.mapped / 512 * 512 + 512).min(self.end);
@@ -129,12 +176,7 @@ impl Frames {
 /// # Safety
 /// It must come from the allocator, and nothing may use it any more, other domains included.
 pub unsafe fn free_page(page: NonNull<u8>) {
-    let mut frames = FRAMES.lock();
-    let page = page.cast::<FreePage>();
-    // SAFETY: the page is ours again by the caller's word.
-    unsafe { page.write(FreePage { next: frames.free }) };
-    frames.free = Some(page);
-    frames.used -= 1;
+    FRAMES.lock().give(page.cast());
 }
 
 /// Takes back pages that were allocated together; they can then be had one by one only.
@@ -148,8 +190,9 @@ pub unsafe fn free_pages(first: NonNull<u8>, count: usize) {
     }
 }
 
-/// Frames given out, and frames that could still be.
+/// Frames in use, those of the image and the start included, and frames that can still be had.
 pub fn used_frames() -> (u64, u64) {
     let frames = FRAMES.lock();
-    (frames.used, frames.end.saturating_sub(frames.used))
+    let free = frames.listed + frames.end.saturating_sub(frames.next);
+    (frames.end.saturating_sub(free), free)
 }

@@ -210,17 +210,14 @@ fn update(address: u64, count: usize, domid: u16, value: impl Fn(usize) -> u64) 
     const BATCH: usize = 64;
     let mut batch = [MmuUpdate::default(); BATCH];
     let mut done = 0;
+    let mut cursor = Cursor::default();
     while done < count {
         let filled = BATCH.min(count - done);
         for (offset, request) in batch.iter_mut().take(filled).enumerate() {
             let at = address + ((done + offset) * PAGE_SIZE) as u64;
-            let mut source = || alloc_page().map_or(core::ptr::null_mut(), |page| page.as_ptr());
-            let table = ensure_l1(at, &mut source).ok_or(abi::Errno::NOMEM)?;
-            let ptr = entry_machine(table, at, 1).ok_or(abi::Errno::INVAL)? | NORMAL_PT_UPDATE;
-            *request = MmuUpdate {
-                ptr,
-                val: value(done + offset),
-            };
+            let ptr = cursor.entry(at)? | NORMAL_PT_UPDATE;
+            let val = value(done + offset);
+            *request = MmuUpdate { ptr, val };
         }
         // SAFETY: `map` and `unmap` have passed the obligation to their callers.
         unsafe { hypercall::mmu_update(&batch[..filled], domid) }?;
@@ -231,9 +228,35 @@ fn update(address: u64, count: usize, domid: u16, value: impl Fn(usize) -> u64) 
 
 /// Makes sure that L1 tables exist for a range, so that a grant can be mapped there.
 pub(super) fn prepare(address: u64, count: usize) -> Result<()> {
+    let mut cursor = Cursor::default();
     for index in 0..count {
-        let mut source = || alloc_page().map_or(core::ptr::null_mut(), |page| page.as_ptr());
-        ensure_l1(address + (index * PAGE_SIZE) as u64, &mut source).ok_or(abi::Errno::NOMEM)?;
+        cursor.entry(address + (index * PAGE_SIZE) as u64)?;
     }
     Ok(())
+}
+
+/// Finds L1 entries one after the other, and walks from the top only when a new table begins.
+#[derive(Default)]
+struct Cursor {
+    /// Machine address of the current L1 table, and the address space it covers.
+    table: Option<(u64, u64)>,
+}
+
+impl Cursor {
+    /// The machine address of the L1 entry for `address`, whose table is created if there is none.
+    fn entry(&mut self, address: u64) -> Result<u64> {
+        let piece = address >> 21;
+        let table = match self.table {
+            Some((table, covered)) if covered == piece => table,
+            _ => {
+                let mut source =
+                    || alloc_page().map_or(core::ptr::null_mut(), |page| page.as_ptr());
+                let table = ensure_l1(address, &mut source).ok_or(abi::Errno::NOMEM)?;
+                let machine = virt_to_mfn(table as *const u8).ok_or(abi::Errno::INVAL)? << 12;
+                self.table = Some((machine, piece));
+                machine
+            }
+        };
+        Ok(table + index(address, 1) as u64 * 8)
+    }
 }

@@ -15,6 +15,9 @@ pub const WINDOW_BASE: u64 = 0xffff_8800_0000_0000;
 /// Its bytes: one slot of the top-level table.
 pub const WINDOW_SIZE: u64 = 1 << 39;
 
+/// Bits of every entry in the area.
+const PAGE: u64 = pte::PRESENT | pte::USER | pte::ACCESSED | pte::NX;
+
 /// Ranges that can be free at a time, besides the rest of the area; more fragmentation than that loses address space, not memory.
 const MAX_HOLES: usize = 256;
 
@@ -141,17 +144,24 @@ impl Window {
         {
             return Err(Errno::INVAL);
         }
-        let was_mapped = self.mapped;
-        self.mapped = true;
         let write = if writable { pte::RW | pte::DIRTY } else { 0 };
-        let flags = pte::PRESENT | pte::USER | pte::ACCESSED | pte::NX | write;
-        // SAFETY: the range is this window's alone; the frames are the caller's obligation.
+        // SAFETY: the range is this window's alone (checked); the frames are the caller's obligation.
         unsafe {
-            if was_mapped {
+            if self.mapped {
                 tables::unmap(self.page(first) as u64, mfns.len())?;
             }
-            tables::map(self.page(first) as u64, mfns, domid, flags)
+            self.fill(first, mfns, domid, PAGE | write)
         }
+    }
+
+    /// Maps into pages where nothing is mapped.
+    ///
+    /// # Safety
+    /// As for [`Window::map`]; the pages must be the window's.
+    unsafe fn fill(&mut self, first: usize, mfns: &[u64], domid: u16, flags: u64) -> Result<()> {
+        self.mapped = true;
+        // SAFETY: the caller's obligation.
+        unsafe { tables::map(self.page(first) as u64, mfns, domid, flags) }
     }
 }
 
@@ -214,4 +224,24 @@ pub unsafe fn map_foreign(domid: u16, mfns: &[u64], writable: bool) -> Result<Wi
 pub unsafe fn map_frames(mfns: &[u64]) -> Result<Window> {
     // SAFETY: the caller's obligation.
     unsafe { map_foreign(abi::domid::SELF, mfns, true) }
+}
+
+/// Maps device memory, uncached: `pages` pages from machine frame `first` on.
+///
+/// # Safety
+/// The range must be a device's, and accesses must be what it expects: volatile, of the right width.
+///
+/// # Errors
+/// As for [`reserve`]; -EPERM or -EINVAL if the range is memory or not ours to map.
+pub unsafe fn map_device(first: u64, pages: usize) -> Result<Window> {
+    const BATCH: usize = 64;
+    let mut window = reserve(pages)?;
+    for start in (0..pages).step_by(BATCH) {
+        let count = BATCH.min(pages - start);
+        let mfns: [u64; BATCH] = core::array::from_fn(|index| first + (start + index) as u64);
+        let flags = PAGE | pte::RW | pte::DIRTY | pte::PCD | pte::PWT;
+        // SAFETY: the window is fresh; the frames are the caller's obligation.
+        unsafe { window.fill(start, &mfns[..count], abi::domid::IO, flags) }?;
+    }
+    Ok(window)
 }
