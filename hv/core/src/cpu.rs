@@ -20,3 +20,8 @@ pub struct Cpu {
     /// The deadline that the machine's timer is set to (ns since boot).
     pub armed: Option<u64>,
 }
+
+impl Cpu {
+    /// A CPU that runs nothing.
+    pub const IDLE: Cpu = Cpu { current: None, running: None, reschedule: false, active: false, since: 0, slice_end: 0, armed: None };
+}

@@ -40,6 +40,8 @@ pub struct Domain {
     pub events: DomainEvents,
     /// Its grant table and what it has mapped of others.
     pub grants: DomainGrants,
+    /// The few I/O ports that answer it.
+    pub ports: crate::emulate::ports::Ports,
     /// Its clock.
     pub time: DomainTime,
     /// What the scheduler keeps of it.

@@ -8,6 +8,7 @@ use crate::domain::{Domain, DomainTable};
 use crate::frames::Frames;
 use crate::ids::{DomId, MAX_CPUS, VcpuRef};
 use crate::machine::Machine;
+use crate::platform::Platform;
 use crate::sched::{MachineExit, Policy};
 use crate::time::TimerQueue;
 use crate::vcpu::Vcpu;
@@ -30,9 +31,29 @@ pub struct Hypervisor<M: Machine> {
     pub console_input: ConsoleInput,
     /// Set when the first domain ends: so must the machine.
     pub machine_exit: Option<MachineExit>,
+    /// The number that the last new domain got.
+    pub last_domain: DomId,
+    /// What the boot code found out.
+    pub platform: Platform,
 }
 
 impl<M: Machine> Hypervisor<M> {
+    /// A hypervisor without domains, on a machine whose memory is described by `frames`.
+    pub const fn new(machine: M, frames: Frames) -> Self {
+        Hypervisor {
+            machine,
+            frames,
+            domains: DomainTable::new(),
+            scheduler: Policy::new(),
+            cpus: [Cpu::IDLE; MAX_CPUS],
+            timers: TimerQueue::new(),
+            console_input: ConsoleInput::new(),
+            machine_exit: None,
+            last_domain: 0,
+            platform: Platform::UNKNOWN,
+        }
+    }
+
     /// A domain by number.
     pub fn domain(&self, id: DomId) -> Option<&Domain> {
         self.domains.get(id)

@@ -31,7 +31,7 @@ pub enum Flush {
 }
 
 /// The hardware, as the rules see it. Words are 64-bit, little-endian, 512 to a frame.
-pub trait Machine {
+pub trait Machine: 'static {
     // Memory by machine frame
 
     /// One aligned word of a frame of RAM. `index` is below 512. Guests may change it at any time, so it is atomic.
@@ -80,7 +80,9 @@ pub trait Machine {
     fn load_vcpu(&self, to: &Vcpu);
     /// The vCPU that runs here changed its descriptor tables: load them anew from `vcpu`.
     fn reload_descriptors(&self, vcpu: &Vcpu);
-    /// Drops the lazily mapped LDT of the vCPU that runs here, if `vcpu` has none any more, or maps it.
+    /// Which page of the LDT (0-15) the processor wanted, if `address` lies where it reads the running vCPU's LDT.
+    fn ldt_page(&self, address: u64) -> Option<usize>;
+    /// Sets the FS base.
     fn set_fs_base(&self, base: u64);
     /// The active GS base.
     fn set_gs_base(&self, base: u64);
@@ -94,6 +96,8 @@ pub trait Machine {
     fn load_user_gs_selector(&self, selector: u16);
     /// Sets or clears CR0.TS.
     fn set_task_switched(&self, set: bool);
+    /// Sets the bits of CR4 that are the running guest's own: TSD, DE, FSGSBASE.
+    fn set_guest_cr4(&self, bits: u64);
     /// Loads one debug register (0-3, 6, 7), already checked.
     fn set_debug_register(&self, number: usize, value: u64);
 
@@ -114,10 +118,16 @@ pub trait Machine {
     fn kick(&self, cpu: CpuId);
     /// CPUID as the processor answers.
     fn cpuid(&self, leaf: u32, subleaf: u32) -> [u32; 4];
+    /// A model-specific register of the processor; none if it has no such register.
+    fn read_msr(&self, number: u32) -> Option<u64>;
     /// True if an interrupt waits for this CPU: long work should pause.
     fn interrupt_pending(&self) -> bool;
     /// Writes to the first domain's console (COM1).
     fn console_write(&self, bytes: &[u8]);
+    /// Copies from the log's ring what was written from byte `sequence` on; (where the copy begins, its length).
+    fn log_read(&self, sequence: u64, into: &mut [u8]) -> (u64, usize);
+    /// Bytes written to the log since boot.
+    fn log_end(&self) -> u64;
     /// Writes to the hypervisor's log (its ring and COM2), as one or more whole lines.
     fn log(&self, level: Level, line: core::fmt::Arguments<'_>);
 }

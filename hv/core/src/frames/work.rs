@@ -40,3 +40,38 @@ impl Frames {
         account.work = mfn.0 as u32;
     }
 }
+
+/// A domain's lists, for the check of tests.
+#[cfg(any(test, feature = "fake"))]
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// Frames that it has.
+    pub allocated: std::vec::Vec<Mfn>,
+    /// Frames that it gave back and that are referred to.
+    pub lingering: std::vec::Vec<Mfn>,
+    /// Tables to take apart.
+    pub work: std::vec::Vec<Mfn>,
+}
+
+#[cfg(any(test, feature = "fake"))]
+impl Frames {
+    /// A domain's lists, for the check of tests.
+    pub fn lists_for_check(&self, domain: DomId) -> Lists {
+        let account = self.of(domain);
+        let follow = |first: u32, next: fn(&super::Frame) -> u32| {
+            let mut list = std::vec::Vec::new();
+            let mut at = some(first);
+            while let Some(mfn) = at {
+                list.push(mfn);
+                assert!(list.len() <= self.table.len(), "a list goes round in circles");
+                at = some(next(self.known(mfn)));
+            }
+            list
+        };
+        Lists {
+            allocated: follow(account.allocated, |frame| frame.next.load(Relaxed)),
+            lingering: follow(account.lingering, |frame| frame.next.load(Relaxed)),
+            work: follow(account.work, |frame| frame.work.load(Relaxed)),
+        }
+    }
+}

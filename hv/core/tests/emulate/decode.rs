@@ -70,8 +70,9 @@ fn check(bytes: &[u8], seed: u64) -> bool {
     }
 }
 
-/// An instruction cut short asks for more, never for more than it has.
+/// An instruction needs its own bytes and no more; cut short, it asks for more, but never for more than it has.
 fn check_truncation(bytes: &[u8]) {
+    assert!(decode(bytes).is_ok(), "{bytes:02x?}");
     for given in 0..bytes.len() {
         let Err(DecodeError::Truncated { need }) = decode(&bytes[..given]) else {
             panic!(
@@ -212,7 +213,8 @@ fn wider_than_an_entry_is_refused() {
 #[test]
 fn forced_emulation() {
     let bytes = [0x0f, 0x0b, 0x78, 0x65, 0x6e, 0x0f, 0xa2, 0x90];
-    let insn = decode_forced(&bytes).unwrap();
+    let insn = decode_forced(&bytes[..7]).unwrap();
+    assert_eq!(decode_forced(&bytes), Ok(insn));
     assert_eq!((insn.op, insn.length), (Op::Cpuid, 7));
     assert!(!insn.lock && !insn.addr32);
     for given in 0..7 {

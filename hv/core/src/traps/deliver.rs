@@ -1,0 +1,91 @@
+//! Delivering a trap or an event to the running vCPU's own handler, or ending a domain that has none.
+
+use core::sync::atomic::Ordering;
+
+use abi::callback::{TYPE_EVENT, TYPE_SYSCALL};
+use abi::trap::{FLAGS_MASK_EVENTS, HAS_ERROR_CODE, INVALID_OPCODE};
+
+use super::bounce::{self, Target};
+use crate::call::Call;
+use crate::ids::Mfn;
+use crate::machine::Machine;
+use crate::vcpu::Vcpu;
+
+/// `CALLBACKF_mask_events`.
+const CALLBACK_MASKS: u64 = 1;
+
+/// True if the processor pushes an error code for this exception.
+fn has_error_code(vector: u8) -> bool {
+    vector < 32 && HAS_ERROR_CODE >> vector & 1 != 0
+}
+
+/// Delivers exception `vector` to the guest's handler.
+pub fn deliver_trap<M: Machine>(call: &mut Call<'_, M>, vector: u8, error_code: u32) {
+    let code = has_error_code(vector).then_some(error_code);
+    raise(call, vector, code);
+}
+
+/// Enters the handler that the guest's trap table names for `vector`; a guest without one, or whose stack is gone, is crashed.
+pub fn raise<M: Machine>(call: &mut Call<'_, M>, vector: u8, error_code: Option<u32>) {
+    let trap = call.vcpu().traps[usize::from(vector)];
+    if trap.address == 0 {
+        return no_handler(call, vector, error_code);
+    }
+    let target = Target { address: trap.address, mask_events: trap.flags & FLAGS_MASK_EVENTS != 0 };
+    enter_at(call, target, error_code);
+}
+
+/// Enters the guest's kernel at `target`; a guest whose stack is gone is crashed.
+pub fn enter_at<M: Machine>(call: &mut Call<'_, M>, target: Target, error_code: Option<u32>) {
+    let vcpu = call.hv.domains.get_mut(call.who.domain).and_then(|domain| domain.vcpu_mut(call.who.vcpu));
+    let vcpu = vcpu.expect("the caller exists while it runs");
+    if bounce::bounce(&call.hv.machine, vcpu, call.regs, target, error_code).is_err() {
+        let (sp, rip) = (call.regs.rsp, call.regs.rip);
+        let user_sp = call.vcpu().kernel_sp;
+        call.hv.crash_domain(
+            call.who.domain,
+            format_args!("its kernel stack cannot be written (rsp {sp:#x}, kernel_sp {user_sp:#x}, rip {rip:#x}, entering {:#x})", target.address),
+        );
+    }
+}
+
+#[cold]
+fn no_handler<M: Machine>(call: &mut Call<'_, M>, vector: u8, error_code: Option<u32>) {
+    let (rip, rsp, code) = (call.regs.rip, call.regs.rsp, error_code.unwrap_or(0));
+    let address = fault_address(call).unwrap_or(0);
+    call.hv.crash_domain(
+        call.who.domain,
+        format_args!("exception {vector} (error {code:#x}) at rip {rip:#x}, rsp {rsp:#x}, address {address:#x}, and it registered no handler for it"),
+    );
+}
+
+/// CR2 as `vcpu_info` has it: word 2 (`arch.cr2`).
+fn fault_address<M: Machine>(call: &mut Call<'_, M>) -> Option<u64> {
+    let vcpu = call.vcpu();
+    let (mfn, word) = (Mfn(vcpu.info_mfn), vcpu.info_offset as usize / 8 + 2);
+    mfn.is_some().then(|| call.hv.machine.word(mfn, word).load(Ordering::Relaxed))
+}
+
+fn callback(vcpu: &Vcpu, kind: u16) -> Option<Target> {
+    let callback = vcpu.callbacks[usize::from(kind)];
+    (callback.address != 0).then_some(Target { address: callback.address, mask_events: callback.flags & CALLBACK_MASKS != 0 })
+}
+
+/// Enters the guest's event handler; it masks upcalls, as its frame says whether they were. A guest that unmasks events without a
+/// handler is not entered: it may still be polling.
+pub fn deliver_event<M: Machine>(call: &mut Call<'_, M>) {
+    if let Some(target) = callback(call.vcpu(), TYPE_EVENT) {
+        enter_at(call, Target { mask_events: true, ..target }, None);
+    }
+}
+
+/// SYSCALL from guest-user mode: the guest's entry for it, or #UD at the instruction if it has none.
+pub fn deliver_system_call<M: Machine>(call: &mut Call<'_, M>) {
+    match callback(call.vcpu(), TYPE_SYSCALL) {
+        Some(target) => enter_at(call, target, None),
+        None => {
+            call.regs.rip = call.regs.rip.wrapping_sub(2);
+            deliver_trap(call, INVALID_OPCODE, 0);
+        }
+    }
+}
