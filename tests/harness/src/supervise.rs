@@ -100,6 +100,10 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
             break Ended::TimedOut;
         }
     };
+    if ended == Ended::Stopped {
+        // It has said its last word: nothing is lost, and QEMU need not announce the signal.
+        let _ = child.0.kill();
+    }
     child.end();
     run.drain()?;
     Ok(ended)

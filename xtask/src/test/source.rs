@@ -19,7 +19,7 @@ const IMAGE_LIMIT: u64 = 1 << 20;
 pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     suite.step("format", || {
         deps::component("rustfmt", "rustfmt")?;
-        passes(cargo(workspace).args(["fmt", "--all", "--check"]))
+        passes(cargo(workspace).args(["fmt", "--all", "--check", "--", "-l"]))
     });
     suite.step("lint/host", || {
         deps::component("clippy", "cargo-clippy")?;
