@@ -12,8 +12,12 @@ extern crate alloc;
 extern crate std;
 
 pub mod commands;
+pub mod config;
+pub mod console;
 pub mod exec;
 pub mod fs;
-mod nearest;
 pub mod image;
+mod nearest;
+pub mod render;
+pub mod toolstack;
 pub mod xenstore;

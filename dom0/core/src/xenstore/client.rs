@@ -82,8 +82,8 @@ impl Client {
     }
 
     /// The next request. A violation of the protocol breaks the connection.
-    pub fn next(&mut self) -> Option<Message> {
-        match self.inbox.next() {
+    pub fn take(&mut self) -> Option<Message> {
+        match self.inbox.take() {
             Ok(message) => message,
             Err(ProtocolViolation) => {
                 self.broken = true;

@@ -157,7 +157,7 @@ impl Server {
         };
         if let Some(client) = self.clients.get_mut(&conn) {
             client.scheduled = false;
-            if let Some(message) = client.next() {
+            if let Some(message) = client.take() {
                 self.serve(conn, &message);
             }
         }

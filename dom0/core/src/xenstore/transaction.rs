@@ -131,14 +131,20 @@ pub struct Within<'a> {
 
 impl Within<'_> {
     fn see(&mut self, path: &str, aspect: Aspect) -> Result<(), Error> {
-        let key = (Path::from(path), aspect);
-        if self.transaction.seen.contains_key(&key) {
+        let (key, now) = (
+            (Path::from(path), aspect),
+            self.live.generation(path, aspect),
+        );
+        if let Some(then) = self.transaction.seen.get(&key) {
+            // What is about to be read is not what was read before. It must be noted here: a node that came and went again looks at the
+            // commit as if it had never been.
+            if *then != now {
+                self.transaction.failed = Some(Error::Again);
+            }
             return Ok(());
         }
         self.grow(path.len() as i64 + ENTRY_OVERHEAD)?;
-        self.transaction
-            .seen
-            .insert(key, self.live.generation(path, aspect));
+        self.transaction.seen.insert(key, now);
         Ok(())
     }
 

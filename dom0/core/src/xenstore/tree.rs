@@ -27,10 +27,8 @@ pub struct Node {
 impl Node {
     /// What the node costs its owner.
     pub fn cost(&self, path: &str) -> Usage {
-        let bytes = path.len()
-            + self.value.len()
-            + self.perms.entries().len() * size_of::<super::perms::Entry>()
-            + NODE_OVERHEAD;
+        let bytes =
+            path.len() + self.value.len() + size_of_val(self.perms.entries()) + NODE_OVERHEAD;
         Usage {
             nodes: 1,
             bytes: bytes as i64,

@@ -62,7 +62,7 @@ impl Inbox {
         MESSAGE_MAX.saturating_sub(self.0.len())
     }
 
-    /// Whether [`Inbox::next`] has something to say.
+    /// Whether [`Inbox::take`] has something to say.
     pub fn is_ready(&self) -> bool {
         self.header().is_some_and(|h| {
             h.len as usize > PAYLOAD_MAX || self.0.len() >= HEADER + h.len as usize
@@ -70,7 +70,7 @@ impl Inbox {
     }
 
     /// Takes the next message if it is whole.
-    pub fn next(&mut self) -> Result<Option<Message>, ProtocolViolation> {
+    pub fn take(&mut self) -> Result<Option<Message>, ProtocolViolation> {
         let Some(header) = self.header() else {
             return Ok(None);
         };
@@ -115,7 +115,7 @@ mod tests {
             .as_bytes(),
         );
         assert!(inbox.is_ready());
-        assert_eq!(inbox.next(), Err(ProtocolViolation));
+        assert_eq!(inbox.take(), Err(ProtocolViolation));
     }
 
     proptest! {
@@ -129,7 +129,7 @@ mod tests {
             for cut in cuts.iter().cycle() {
                 let (now, _) = rest.split_at(rest.len().min(*cut));
                 rest = &rest[inbox.accept(now)..];
-                while let Some(m) = inbox.next().unwrap() {
+                while let Some(m) = inbox.take().unwrap() {
                     got.push((m.kind, m.req_id, m.payload));
                 }
                 if rest.is_empty() { break }

@@ -66,7 +66,7 @@ impl Rig {
             assert_eq!(inbox.accept(&bytes), bytes.len());
             self.server.sent(conn, bytes.len());
             while self.server.step() {}
-            messages.extend(inbox.next().unwrap());
+            messages.extend(inbox.take().unwrap());
         }
     }
 

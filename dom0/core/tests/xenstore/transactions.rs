@@ -109,3 +109,21 @@ fn transactions_do_not_nest() {
     );
     assert_eq!(rig.end(guest, 0, true), Err("ENOENT".into()));
 }
+
+#[test]
+fn a_node_that_came_and_went_is_noticed() {
+    let mut rig = Rig::default();
+    let (guest, dom0) = (rig.guest(1), rig.dom0());
+    let tx = rig.start(guest);
+    assert_eq!(
+        rig.ask_in(guest, tx, msg::READ, b"data/n\0"),
+        Err("ENOENT".into())
+    );
+    rig.write(dom0, "/local/domain/1/data/n", "5").unwrap();
+    assert_eq!(
+        rig.ask_in(guest, tx, msg::READ, b"data/n\0").unwrap(),
+        b"5"
+    );
+    rig.ask(dom0, msg::RM, &["/local/domain/1/data/n"]).unwrap();
+    assert_eq!(rig.end(guest, tx, true), Err("EAGAIN".into()));
+}

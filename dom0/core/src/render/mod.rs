@@ -1,0 +1,9 @@
+//! What commands print: tables for people, JSON for scripts, from the same facts.
+
+mod domains;
+mod host;
+mod table;
+
+pub use domains::{DomainRow, domain_info, domain_info_json, list, list_json};
+pub use host::{HostInfo, Memory, Task, free, host_info, host_info_json, ps};
+pub use table::{Align, Column, seconds};
