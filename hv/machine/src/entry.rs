@@ -40,7 +40,7 @@ unsafe extern "C" {
 macro_rules! handlers {
     (boot: $boot:path, system_call: $call:path, exception: $exception:path, interrupt: $interrupt:path $(,)?) => {
         #[unsafe(no_mangle)]
-        extern "C" fn domus_boot(info: &'static $crate::pvh::BootInfo) -> ! {
+        fn domus_boot(info: &'static $crate::pvh::BootInfo) -> ! {
             $boot(info)
         }
         #[unsafe(no_mangle)]

@@ -4,7 +4,7 @@ use spin::Once;
 
 use crate::pvh::BootInfo;
 
-unsafe extern "C" {
+unsafe extern "Rust" {
     fn domus_boot(info: &'static BootInfo) -> !;
 }
 

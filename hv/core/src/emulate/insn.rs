@@ -116,23 +116,23 @@ pub enum Source {
     Imm(u64),
 }
 
-/// Two-operand arithmetic that writes its first operand (so not CMP), numbered as in the opcode.
+/// Two-operand arithmetic that writes its first operand (so not CMP).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Alu {
     /// Sum.
-    Add = 0,
+    Add,
     /// Inclusive or.
-    Or = 1,
+    Or,
     /// Sum with carry.
-    Adc = 2,
+    Adc,
     /// Difference with borrow.
-    Sbb = 3,
+    Sbb,
     /// And.
-    And = 4,
+    And,
     /// Difference.
-    Sub = 5,
+    Sub,
     /// Exclusive or.
-    Xor = 6,
+    Xor,
 }
 
 /// Single-bit operations that write.

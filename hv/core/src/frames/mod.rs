@@ -111,6 +111,15 @@ impl Frames {
 
     // Boot
 
+    /// Puts the table in place of the empty one that [`Frames::new`] was given before memory was known.
+    ///
+    /// # Panics
+    /// If RAM is known already.
+    pub fn install(&mut self, table: &'static [Frame]) {
+        assert!(self.ram == 0, "the frame table is installed once, at boot");
+        self.table = table;
+    }
+
     /// Tells of RAM that is free: frames `start` up to but without `end`. Frame 0 and frames that are known already are left out.
     pub fn add_region(&mut self, start: Mfn, end: Mfn) {
         let end = end.0.min(self.table.len() as u64);

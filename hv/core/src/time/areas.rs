@@ -48,14 +48,14 @@ impl<M: Machine> Hypervisor<M> {
         self.publish_clock(who);
     }
 
-    /// Writes the clock to `vcpu_info` if it has changed; the time area is stale then.
+    /// Writes the clock to `vcpu_info` if its rate has changed; the time area is stale then.
     fn publish_clock(&mut self, who: VcpuRef) {
         let clock = self.machine.clock();
         let Some(domain) = self.domains.get_mut(who.domain) else { return };
         let Some(vcpu) = domain.vcpu_mut(who.vcpu) else { return };
         let old = vcpu.time.published;
         let new = clock::time_info(&clock, old.version);
-        if (VcpuTimeInfo { version: old.version, ..new }) != old {
+        if !clock::same_rate(&old, &new) {
             vcpu.time.published = new;
             vcpu.time.areas_stale |= vcpu.time.time_area != 0;
             clock::write_to_vcpu_info(&self.machine, vcpu, &new);

@@ -29,6 +29,12 @@ pub fn time_info(clock: &ClockParameters, version: u32) -> VcpuTimeInfo {
     }
 }
 
+/// True if both tell the same time: one clock, read at two moments. Publishing the later reading would gain nothing, and cost guests a
+/// nanosecond of rounding, backwards perhaps.
+pub fn same_rate(a: &VcpuTimeInfo, b: &VcpuTimeInfo) -> bool {
+    (a.tsc_to_system_mul, a.tsc_shift, a.flags) == (b.tsc_to_system_mul, b.tsc_shift, b.flags)
+}
+
 /// The same numbers as a reader must not use yet: with the odd version before.
 pub fn unfinished(info: &VcpuTimeInfo) -> VcpuTimeInfo {
     VcpuTimeInfo { version: info.version.wrapping_sub(1), ..*info }

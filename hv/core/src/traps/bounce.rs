@@ -42,8 +42,11 @@ pub fn swap_upcall_mask<M: Machine>(machine: &M, vcpu: &Vcpu, mask: bool) -> boo
     before
 }
 
+/// The most words between r11 and rip: ds, es, fs, gs of a failsafe frame. An exception has one at most, its error code.
+const BETWEEN: usize = 4;
+
 /// Makes the running vCPU continue at `target` in kernel mode, with what it was doing on its kernel stack: from low to high rcx,
-/// r11, the error code if there is one, rip, cs with the saved upcall mask in bits 32-39, rflags, rsp, ss.
+/// r11, the words `between` (four at most), rip, cs with the saved upcall mask in bits 32-39, rflags, rsp, ss.
 ///
 /// # Errors
 /// The kernel stack cannot be written: the guest cannot go on.
@@ -52,7 +55,7 @@ pub fn bounce<M: Machine>(
     vcpu: &mut Vcpu,
     regs: &mut CpuUserRegs,
     target: Target,
-    error_code: Option<u32>,
+    between: &[u64],
 ) -> Result<(), GuestFault> {
     let from_kernel = vcpu.in_kernel;
     let stack = if from_kernel { regs.rsp } else { vcpu.kernel_sp } & !15;
@@ -60,28 +63,18 @@ pub fn bounce<M: Machine>(
     let masked = swap_upcall_mask(machine, vcpu, target.mask_events);
     let cs = u64::from(if from_kernel { regs.cs & !3 } else { regs.cs }) | u64::from(masked) << 32;
     let flags = regs.rflags & !(IF | IOPL) | u64::from(vcpu.iopl) | if masked { 0 } else { IF };
-    let tail = [regs.rip, cs, flags, regs.rsp, u64::from(regs.ss)];
-    let bottom = match error_code {
-        None => {
-            let frame = [regs.rcx, regs.r11, tail[0], tail[1], tail[2], tail[3], tail[4]];
-            push(machine, stack, frame.as_bytes())?
-        }
-        Some(code) => {
-            let frame = [regs.rcx, regs.r11, code.into(), tail[0], tail[1], tail[2], tail[3], tail[4]];
-            push(machine, stack, frame.as_bytes())?
-        }
-    };
+    let mut frame = [0, 0, 0, 0, 0, 0, regs.rip, cs, flags, regs.rsp, u64::from(regs.ss)];
+    let first = BETWEEN - between.len();
+    frame[first] = regs.rcx;
+    frame[first + 1] = regs.r11;
+    frame[first + 2..BETWEEN + 2].copy_from_slice(between);
+    let words = &frame[first..];
+    let bottom = stack.wrapping_sub(words.len() as u64 * 8);
+    machine.copy_to_guest(bottom, words.as_bytes())?;
     regs.rip = target.address;
     regs.cs = FLAT_KERNEL_CS;
     regs.rsp = bottom;
     regs.ss = FLAT_KERNEL_SS;
     regs.rflags &= !CLEARED;
     Ok(())
-}
-
-#[inline]
-fn push<M: Machine>(machine: &M, stack: u64, frame: &[u8]) -> Result<u64, GuestFault> {
-    let bottom = stack.wrapping_sub(frame.len() as u64);
-    machine.copy_to_guest(bottom, frame)?;
-    Ok(bottom)
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use abi::callback::{TYPE_EVENT, TYPE_SYSCALL};
+use abi::callback::{TYPE_EVENT, TYPE_FAILSAFE, TYPE_SYSCALL};
 use abi::trap::{FLAGS_MASK_EVENTS, HAS_ERROR_CODE, INVALID_OPCODE};
 
 use super::bounce::{self, Target};
@@ -32,14 +32,17 @@ pub fn raise<M: Machine>(call: &mut Call<'_, M>, vector: u8, error_code: Option<
         return no_handler(call, vector, error_code);
     }
     let target = Target { address: trap.address, mask_events: trap.flags & FLAGS_MASK_EVENTS != 0 };
-    enter_at(call, target, error_code);
+    match error_code {
+        Some(code) => enter_at(call, target, &[code.into()]),
+        None => enter_at(call, target, &[]),
+    }
 }
 
 /// Enters the guest's kernel at `target`; a guest whose stack is gone is crashed.
-pub fn enter_at<M: Machine>(call: &mut Call<'_, M>, target: Target, error_code: Option<u32>) {
+pub fn enter_at<M: Machine>(call: &mut Call<'_, M>, target: Target, between: &[u64]) {
     let vcpu = call.hv.domains.get_mut(call.who.domain).and_then(|domain| domain.vcpu_mut(call.who.vcpu));
     let vcpu = vcpu.expect("the caller exists while it runs");
-    if bounce::bounce(&call.hv.machine, vcpu, call.regs, target, error_code).is_err() {
+    if bounce::bounce(&call.hv.machine, vcpu, call.regs, target, between).is_err() {
         let (sp, rip) = (call.regs.rsp, call.regs.rip);
         let user_sp = call.vcpu().kernel_sp;
         call.hv.crash_domain(
@@ -75,17 +78,33 @@ fn callback(vcpu: &Vcpu, kind: u16) -> Option<Target> {
 /// handler is not entered: it may still be polling.
 pub fn deliver_event<M: Machine>(call: &mut Call<'_, M>) {
     if let Some(target) = callback(call.vcpu(), TYPE_EVENT) {
-        enter_at(call, Target { mask_events: true, ..target }, None);
+        enter_at(call, Target { mask_events: true, ..target }, &[]);
     }
 }
 
 /// SYSCALL from guest-user mode: the guest's entry for it, or #UD at the instruction if it has none.
 pub fn deliver_system_call<M: Machine>(call: &mut Call<'_, M>) {
     match callback(call.vcpu(), TYPE_SYSCALL) {
-        Some(target) => enter_at(call, target, None),
+        Some(target) => enter_at(call, target, &[]),
         None => {
             call.regs.rip = call.regs.rip.wrapping_sub(2);
             deliver_trap(call, INVALID_OPCODE, 0);
         }
+    }
+}
+
+/// The processor refused to return to the guest: a selector that is no usable segment. The guest's failsafe entry finds its data
+/// selectors in the frame, which are null from now on; a guest without one is crashed.
+#[cold]
+pub fn bad_return<M: Machine>(call: &mut Call<'_, M>) {
+    let regs = &*call.regs;
+    let (rip, cs, ss) = (regs.rip, regs.cs, regs.ss);
+    let selectors = [regs.ds, regs.es, regs.fs, regs.gs].map(u64::from);
+    match callback(call.vcpu(), TYPE_FAILSAFE) {
+        Some(target) => enter_at(call, target, &selectors),
+        None => call.hv.crash_domain(
+            call.who.domain,
+            format_args!("it cannot be returned to (rip {rip:#x}, cs {cs:#x}, ss {ss:#x}), and it registered no failsafe callback"),
+        ),
     }
 }

@@ -175,6 +175,20 @@ fn a_rate_generator_is_low_for_one_tick() {
 }
 
 #[test]
+fn counts_stay_within_their_period() {
+    // Rate generator and square wave of 5000 ticks, after 10,000 ticks: 10,240 are seen, the square wave counts by twos.
+    for (control, want) in [(0xb4, 5000 - 240), (0xb6, 5000 - 480)] {
+        let mut ports = Ports::new_zeroed();
+        for (port, value) in [(0x61, 1), (0x43, control), (0x42, 0x88), (0x42, 0x13)] {
+            ports.write(port, Size::B1, value, 0);
+        }
+        let now = 10_000 * 1_000_000_000 / 1_193_182 + 1;
+        let [low, high] = [0, 1].map(|_| ports.read(0x42, Size::B1, now, |_| 0));
+        assert_eq!(high << 8 | low, want);
+    }
+}
+
+#[test]
 fn a_closed_gate_stops_the_count() {
     let mut guest = Guest::new();
     guest.load(0xb0, 100);
