@@ -100,7 +100,7 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
             break Ended::TimedOut;
         }
     };
-    if ended == Ended::Stopped {
+    if ended == Ended::Stopped && !plan.terminal {
         // It has said its last word: nothing is lost, and QEMU need not announce the signal.
         let _ = child.0.kill();
     }
