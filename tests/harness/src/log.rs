@@ -69,7 +69,7 @@ impl Log {
     }
 }
 
-/// Whether a line is the hypervisor's report of its own panic. `DOMUS PANIC` opens the line or follows the time stamp; text that
+/// Whether a line is the hypervisor's report of its own panic. `hypervisor panic:` opens the line or follows the time stamp; text that
 /// comes from a guest is always quoted behind a domain's name, so it is not at either place.
 pub fn is_panic(line: &str) -> bool {
     let line = line.trim_start();
@@ -79,7 +79,7 @@ pub fn is_panic(line: &str) -> bool {
             .map_or(rest, |(_, after)| after.trim_start()),
         None => line,
     };
-    line.starts_with("DOMUS PANIC")
+    line.starts_with("hypervisor panic:")
 }
 
 /// The status in a `domus-exit: N` line.
@@ -127,12 +127,12 @@ mod tests {
     #[test]
     fn a_panic_wins_over_an_exit() {
         assert_eq!(
-            outcome("[ 0.000123] DOMUS PANIC: oh\ndomus-exit: 0\n"),
+            outcome("[ 0.000123] hypervisor panic: oh\ndomus-exit: 0\n"),
             Outcome::Panic
         );
-        assert_eq!(outcome("DOMUS PANIC at x.rs:3\n").status(), 125);
+        assert_eq!(outcome("hypervisor panic: x.rs:3\n").status(), 125);
         assert_eq!(
-            outcome("[0.1] d1: DOMUS PANIC\ndomus-exit: 0\n"),
+            outcome("[0.1] d1: hypervisor panic:\ndomus-exit: 0\n"),
             Outcome::Exit(0)
         );
     }
