@@ -12,6 +12,7 @@ fn two() -> (Kit, Guest, Guest) {
     let mut kit = Kit::new(256);
     let a = kit.guest(1, 32, 16);
     let b = kit.guest(2, 32, 16);
+    kit.run(a.id);
     kit.check();
     (kit, a, b)
 }
