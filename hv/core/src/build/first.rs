@@ -89,7 +89,7 @@ pub fn build<M: Machine>(hv: &mut Hypervisor<M>, first: &FirstDomain<'_>) -> Res
     let nr_pages = first.pages.max(ramdisk.div_ceil(4096) + BESIDE_ARCHIVE).max(needed);
     let request = Request { nr_pages, ramdisk_bytes: ramdisk, store: false, console: false, first_domain: true };
     let plan = Plan::new(&kernel, &request)?;
-    create(hv, nr_pages)?;
+    create(hv)?;
     let ramdisk_pages = plan.ramdisk.map_or(Pages::default(), |ramdisk| ramdisk.pages);
     let memory = Memory::take(&hv.machine, &mut hv.frames, nr_pages, ramdisk_pages, first.module_frame)?;
     fill(hv, &kernel, &elf, file, &plan, &memory);
@@ -97,7 +97,9 @@ pub fn build<M: Machine>(hv: &mut Hypervisor<M>, first: &FirstDomain<'_>) -> Res
     start(hv, &kernel, &plan, memory.frame(plan.page_tables.first))
 }
 
-fn create<M: Machine>(hv: &mut Hypervisor<M>, frames: u64) -> Result<(), NotBuilt> {
+/// The control domain may take all memory there is: it borrows for big work and gives back.
+fn create<M: Machine>(hv: &mut Hypervisor<M>) -> Result<(), NotBuilt> {
+    let frames = hv.frames.stats().total;
     let limits = Limits { vcpus: 1, frames, event_channels: 4095, grant_frames: 64, maptrack_frames: 1024 };
     lifecycle::create(hv, Some(DOM0), &limits, *b"first domain\0\0\0\0")?;
     let domain = hv.domains.get_mut(DOM0).expect("just made");

@@ -111,7 +111,11 @@ fn every_form_with_every_prefix_and_modrm() {
     let mut accepted = 0u32;
     for opcode in opcodes() {
         for prefixes in PREFIXES {
-            for rex in rex_bytes() {
+            // All REX bytes alone, the telling ones with other prefixes.
+            let telling = |rex: &Option<u8>| {
+                prefixes.is_empty() || matches!(rex, None | Some(0x40 | 0x41 | 0x44 | 0x48 | 0x4f))
+            };
+            for rex in rex_bytes().filter(telling) {
                 for modrm in 0..=255u8 {
                     let sib = random.next() as u8;
                     let bytes = assemble(prefixes, rex, &[&opcode, &[modrm, sib]]);
@@ -121,7 +125,7 @@ fn every_form_with_every_prefix_and_modrm() {
         }
     }
     assert!(
-        accepted > 1_000_000,
+        accepted > 500_000,
         "only {accepted} instructions were accepted"
     );
 }

@@ -74,8 +74,12 @@ impl TestMachine {
     /// Everything that the running guest can reach among the first 512 pages, by tables or by cache.
     pub fn reachable(&self) -> Vec<Translation> {
         let cached = self.cache.borrow().values().copied().collect::<Vec<_>>();
-        let walked = (0..512).filter_map(|page| self.walk(self.root.get(), page << 12));
-        walked.chain(cached).collect()
+        self.reachable_from(self.root.get()).into_iter().chain(cached).collect()
+    }
+
+    /// What page tables alone make reachable of those pages.
+    pub fn reachable_from(&self, root: Mfn) -> Vec<Translation> {
+        (0..512).filter_map(|page| self.walk(root, page << 12)).collect()
     }
 
     fn byte(&self, mfn: Mfn, offset: usize) -> u8 {
