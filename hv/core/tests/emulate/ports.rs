@@ -160,6 +160,21 @@ fn one_byte_counts() {
 }
 
 #[test]
+fn one_byte_reads() {
+    // 0xffff, 1024 ticks ahead, is 0xfbff; with the high byte alone the count is 0xff00, and 0xfb00.
+    for (control, want) in [
+        (0x90, [0xff, 0xff]),
+        (0xa0, [0xfb, 0xfb]),
+        (0xb0, [0xff, 0xfb]),
+    ] {
+        let mut guest = Guest::new();
+        guest.open_gate();
+        guest.load(control, 0xffff);
+        assert_eq!([guest.inb(0x42), guest.inb(0x42)], want, "{control:#x}");
+    }
+}
+
+#[test]
 fn a_rate_generator_is_low_for_one_tick() {
     let mut ports = Ports::new_zeroed();
     let write = |ports: &mut Ports, port, value| ports.write(port, Size::B1, value, 0);
