@@ -25,13 +25,15 @@ layout! {
 /// Offset of the first slot.
 pub const SLOTS_OFFSET: usize = 64;
 
-/// How many slots of `slot_size` bytes a ring of `bytes` bytes has: the largest power of two that fits, 0 if none does.
+/// How many slots of `slot_size` bytes a ring of `bytes` bytes has: the largest power of two that fits (2^31 at most), 0 if none does.
 pub const fn slots(bytes: usize, slot_size: usize) -> u32 {
-    if slot_size == 0 || bytes < SLOTS_OFFSET + slot_size {
-        return 0;
+    match bytes.saturating_sub(SLOTS_OFFSET).checked_div(slot_size) {
+        None | Some(0) => 0,
+        Some(fit) => {
+            let log = fit.ilog2();
+            1 << if log > 31 { 31 } else { log }
+        }
     }
-    let fit = (bytes - SLOTS_OFFSET) / slot_size;
-    1 << (usize::BITS - 1 - fit.leading_zeros())
 }
 
 /// Whether publishing from `old` to `new` has passed `event`, so that the other end wants to be notified.

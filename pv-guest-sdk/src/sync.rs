@@ -1,9 +1,8 @@
 //! A mutex for data that event handlers touch too, and the masking of upcalls it rests on.
 
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{Ordering, compiler_fence};
 
-use crate::{events, shared};
+use crate::events;
 
 /// Runs `f` with upcalls masked; nests.
 pub fn without_events<R>(f: impl FnOnce() -> R) -> R {
@@ -88,13 +87,4 @@ impl<T> DerefMut for IrqMutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
     }
-}
-
-/// Whether upcalls are masked.
-pub(crate) fn upcalls_masked() -> bool {
-    // SAFETY: computes the address of a field in the static shared page.
-    let field = unsafe { &raw mut (*shared::vcpu()).evtchn_upcall_mask };
-    let masked = shared::atomic_u8(field).load(Ordering::Relaxed) != 0;
-    compiler_fence(Ordering::SeqCst);
-    masked
 }

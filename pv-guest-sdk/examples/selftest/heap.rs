@@ -53,11 +53,9 @@ fn growth() {
         };
     }
     for index in 0..PAGES {
-        // SAFETY: as above.
-        assert_eq!(
-            unsafe { start.add(index * 4096).cast::<usize>().read_volatile() },
-            index
-        );
+        // SAFETY: the pages are ours.
+        let value = unsafe { start.add(index * 4096).cast::<usize>().read_volatile() };
+        assert_eq!(value, index);
     }
     // SAFETY: nothing uses them any more.
     unsafe { memory::free_pages(start, PAGES) };

@@ -1,6 +1,8 @@
 //! Windows and grants.
 
-use pv_guest_sdk::grants::{self, CopyEnd};
+use core::ptr::NonNull;
+
+use pv_guest_sdk::grants::{self, CopyEnd, GrantRef};
 use pv_guest_sdk::{abi::Errno, abi::domid, events, memory};
 
 use crate::Check;
@@ -58,7 +60,7 @@ fn foreign() {
 fn grant() {
     let own = events::own_domid().expect("our identifier");
     let page = memory::alloc_page().expect("a page");
-    let reference = grants::grant(own, page, true).expect("a grant");
+    let reference = share(own, page, true);
     let first = grants::map(own, reference, true).expect("a mapping");
     let second = grants::map(own, reference, false).expect("a mapping");
     let target = memory::alloc_page().expect("a page");
@@ -99,7 +101,7 @@ fn grant() {
 fn read_only() {
     let own = events::own_domid().expect("our identifier");
     let page = memory::alloc_page().expect("a page");
-    let reference = grants::grant(own, page, false).expect("a grant");
+    let reference = share(own, page, false);
     assert!(grants::map(own, reference, true).is_err());
     drop(grants::map(own, reference, false).expect("a mapping"));
     grants::revoke(reference).expect("an unused grant");
@@ -110,8 +112,7 @@ fn read_only() {
 fn many_grants() {
     let own = events::own_domid().expect("our identifier");
     let page = memory::alloc_page().expect("a page");
-    let references: [u32; 1200] =
-        core::array::from_fn(|_| grants::grant(own, page, true).expect("a grant"));
+    let references: [u32; 1200] = core::array::from_fn(|_| share(own, page, true));
     let mapping = grants::map(own, references[1199], true).expect("a mapping");
     // SAFETY: both views are of our own page.
     unsafe {
@@ -124,4 +125,9 @@ fn many_grants() {
     }
     // SAFETY: nothing uses it.
     unsafe { memory::free_page(page) };
+}
+
+fn share(own: u16, page: NonNull<u8>, writable: bool) -> GrantRef {
+    // SAFETY: the checks access the page through volatile reads and writes only, and free it after revoking.
+    unsafe { grants::grant(own, page, writable) }.expect("a grant")
 }

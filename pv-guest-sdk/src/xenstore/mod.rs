@@ -5,10 +5,67 @@
 
 mod client;
 mod queue;
+mod requests;
+mod watches;
 mod wire;
 
-pub use client::{
-    Names, Transaction, WatchEvent, attach, available, directory, end_transaction, make,
-    next_watch_event, read, remove, request, set_permissions, start_transaction, unwatch,
-    wait_watch_event, watch, watch_events_lost, write,
+use core::ptr::NonNull;
+
+use crate::hypercall::Result;
+use crate::{BootInfo, events};
+
+pub use requests::{
+    directory, end_transaction, make, read, remove, request, set_permissions, start_transaction,
+    write,
 };
+pub use watches::{next_watch_event, unwatch, wait_watch_event, watch, watch_events_lost};
+
+/// A transaction, or [`Transaction::NONE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transaction(u32);
+
+impl Transaction {
+    /// No transaction: each request stands for itself.
+    pub const NONE: Transaction = Transaction(0);
+}
+
+/// A watch that fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchEvent<'a> {
+    /// What changed.
+    pub path: &'a str,
+    /// As given to [`watch`].
+    pub token: &'a str,
+}
+
+/// The names in a directory.
+#[derive(Clone, Debug)]
+pub struct Names<'a>(&'a str);
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (name, rest) = self.0.split_once('\0')?;
+        self.0 = rest;
+        Some(name)
+    }
+}
+
+/// Whether this domain has a xenstore.
+pub fn available() -> bool {
+    client::CLIENT.lock().wire.is_some() || BootInfo::get().is_some_and(BootInfo::has_xenstore)
+}
+
+/// Uses another ring than the one in start info, as a first domain does once there is a daemon.
+///
+/// # Safety
+/// `page` must be a mapped xenstore page for as long as the kernel runs.
+///
+/// # Errors
+/// -EINVAL for a port out of range.
+pub unsafe fn attach(page: NonNull<u8>, port: events::Port) -> Result<()> {
+    let wire = wire::Wire::new(page.as_ptr(), port)?;
+    client::CLIENT.lock().wire = Some(wire);
+    Ok(())
+}

@@ -4,12 +4,14 @@
 //! handler with events masked, and return by the `iret` hypercall, which alone can restore the event mask. Traps from user mode
 //! come the same way, on the stack set by [`crate::hypercall::stack_switch`].
 
-use core::arch::{asm, global_asm};
+mod stubs;
+
+use core::arch::asm;
 
 use abi::callback;
 use abi::hypercall as number;
 use abi::segment::FLAT_KERNEL_CS;
-use abi::trap::{FLAGS_MASK_EVENTS, HAS_ERROR_CODE, TrapInfo};
+use abi::trap::{FLAGS_MASK_EVENTS, TrapInfo};
 
 use crate::sync::IrqMutex;
 use crate::{events, hypercall, shared};
@@ -97,10 +99,14 @@ pub fn fault_address() -> u64 {
 ///
 /// # Safety
 /// Whatever runs there must be sound to run; nothing comes back to the caller.
-pub unsafe fn resume(frame: &TrapFrame) -> ! {
-    // SAFETY: the caller's obligation; the way out pops the frame as it lies.
+pub unsafe fn resume(mut frame: TrapFrame) -> ! {
+    // An upcall in between would find the stack pointer on its way through the frame.
+    events::mask_upcalls();
+    let frame = &raw mut frame;
+    // SAFETY: what runs there is the caller's obligation. The frame lies on this stack, of which nothing below it is needed any more;
+    // the way out pops it and builds the frame of `iret` in its place.
     unsafe {
-        asm!("mov rsp, {frame}", "jmp {leave}", frame = in(reg) frame, leave = sym __pv_leave, options(noreturn));
+        asm!("mov rsp, {frame}", "jmp {leave}", frame = in(reg) frame, leave = sym stubs::__pv_leave, options(noreturn));
     }
 }
 
@@ -136,13 +142,13 @@ pub(crate) fn init() {
         *entry = gate(
             vector as u8,
             dpl,
-            __pv_vectors as *const () as u64 + vector as u64 * STUB_SIZE,
+            stubs::__pv_vectors as *const () as u64 + vector as u64 * stubs::SIZE,
         );
     }
     table[32] = gate(
         SOFTWARE_INTERRUPT as u8,
         3,
-        __pv_software_interrupt as *const () as u64,
+        stubs::__pv_software_interrupt as *const () as u64,
     );
     // SAFETY: the stubs are the entry points that the frames are made for; the table ends with an empty entry.
     let traps = unsafe {
@@ -152,9 +158,9 @@ pub(crate) fn init() {
         )
     };
     let callbacks = [
-        (callback::TYPE_EVENT, __pv_upcall as *const ()),
-        (callback::TYPE_FAILSAFE, __pv_failsafe as *const ()),
-        (callback::TYPE_SYSCALL, __pv_syscall as *const ()),
+        (callback::TYPE_EVENT, stubs::__pv_upcall as *const ()),
+        (callback::TYPE_FAILSAFE, stubs::__pv_failsafe as *const ()),
+        (callback::TYPE_SYSCALL, stubs::__pv_syscall as *const ()),
     ];
     let registered = callbacks.iter().all(|&(kind, address)| {
         let flags = callback::FLAG_MASK_EVENTS;
@@ -182,129 +188,3 @@ fn gate(vector: u8, dpl: u8, address: u64) -> TrapInfo {
         ..Default::default()
     }
 }
-
-const STUB_SIZE: u64 = 16;
-
-unsafe extern "C" {
-    fn __pv_vectors();
-    fn __pv_software_interrupt();
-    fn __pv_upcall();
-    fn __pv_failsafe();
-    fn __pv_syscall();
-    fn __pv_leave();
-}
-
-// Every stub starts with rcx and r11 on the stack. They go back to their registers, and their two slots are used for the vector and,
-// where the processor supplies none, an error code of 0. Reading below the stack pointer is never needed: upcalls are masked.
-global_asm!(
-    r#"
-    .pushsection .text.pv_traps, "ax", @progbits
-
-    .balign 16
-    .global __pv_vectors
-    __pv_vectors:
-    .set vector, 0
-    .rept 32
-        .balign 16
-        pop rcx
-        pop r11
-        .if (({has_error_code} >> vector) & 1) == 0
-        push 0
-        .endif
-        push vector
-        jmp __pv_enter
-        .set vector, vector + 1
-    .endr
-
-    .global __pv_software_interrupt
-    __pv_software_interrupt:
-        pop rcx
-        pop r11
-        push 0
-        push {software_interrupt}
-        jmp __pv_enter
-
-    .global __pv_syscall
-    __pv_syscall:
-        pop rcx
-        pop r11
-        push 0
-        push {syscall}
-        jmp __pv_enter
-
-    # Four selectors lie above r11; they are null or flat in this kernel, so they are dropped.
-    .global __pv_failsafe
-    __pv_failsafe:
-        pop rcx
-        pop r11
-        add rsp, 32
-        push 0
-        push {failsafe}
-        jmp __pv_enter
-
-    .global __pv_upcall
-    __pv_upcall:
-        pop rcx
-        pop r11
-        push 0
-        push {upcall}
-
-    __pv_enter:
-        push rcx
-        push r11
-        push rax
-        push rdi
-        push rsi
-        push rdx
-        push r8
-        push r9
-        push r10
-        push rbx
-        push rbp
-        push r12
-        push r13
-        push r14
-        push r15
-        cld
-        mov rdi, rsp
-        mov rbp, rsp
-        and rsp, -16
-        call {handle}
-        mov rsp, rbp
-
-    .global __pv_leave
-    __pv_leave:
-        pop r15
-        pop r14
-        pop r13
-        pop r12
-        pop rbp
-        pop rbx
-        pop r10
-        pop r9
-        pop r8
-        pop rdx
-        pop rsi
-        pop rdi
-        pop rax
-        pop r11
-        pop rcx
-        add rsp, 16
-        push 0
-        push rcx
-        push r11
-        push rax
-        mov eax, {iret}
-        syscall
-        ud2
-
-    .popsection
-    "#,
-    has_error_code = const HAS_ERROR_CODE,
-    software_interrupt = const SOFTWARE_INTERRUPT,
-    syscall = const SYSCALL,
-    failsafe = const FAILSAFE,
-    upcall = const UPCALL,
-    iret = const number::IRET,
-    handle = sym handle,
-);
