@@ -26,7 +26,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 const FRAMES: usize = 2048;
 
 /// How many frames each domain may have.
-pub const LIMIT: u64 = 256;
+const LIMIT: u64 = 256;
 
 /// The pages that every domain has mapped writable from linear address 0.
 pub const PAGES: u64 = 4;
