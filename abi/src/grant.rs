@@ -10,7 +10,7 @@ pub const OP_SETUP_TABLE: u32 = 2;
 pub const OP_DUMP_TABLE: u32 = 3;
 /// Transfers a frame; not supported.
 pub const OP_TRANSFER: u32 = 4;
-/// Array of [`Copy`].
+/// Array of [`struct@Copy`].
 pub const OP_COPY: u32 = 5;
 /// [`QuerySize`].
 pub const OP_QUERY_SIZE: u32 = 6;
@@ -74,9 +74,9 @@ pub const GNTMAP_GUEST_AVAIL_SHIFT: u32 = 16;
 /// The guest's software bits.
 pub const GNTMAP_GUEST_AVAIL_MASK: u32 = !0 << GNTMAP_GUEST_AVAIL_SHIFT;
 
-/// `source` of a [`Copy`] is a grant reference, not a frame.
+/// `source` of a [`struct@Copy`] is a grant reference, not a frame.
 pub const GNTCOPY_SOURCE_GREF: u16 = 1 << 0;
-/// `dest` of a [`Copy`] is a grant reference, not a frame.
+/// `dest` of a [`struct@Copy`] is a grant reference, not a frame.
 pub const GNTCOPY_DEST_GREF: u16 = 1 << 1;
 
 /// Done.
@@ -190,7 +190,7 @@ layout! {
         @16 frame_list: u64,
     }
 
-    /// One end of a [`Copy`].
+    /// One end of a [`struct@Copy`].
     CopyPtr [16] {
         /// Grant reference (low 32 bits) or frame.
         @0 ref_or_frame: u64,
