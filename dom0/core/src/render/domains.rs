@@ -203,7 +203,7 @@ mod tests {
             name: Some("a\"b"),
             info: &one,
         };
-        let parsed: Value = serde_json::from_str(&list_json(&[row.clone()])).unwrap();
+        let parsed: Value = serde_json::from_str(&list_json(core::slice::from_ref(&row))).unwrap();
         assert_eq!(parsed[0]["name"], "a\"b");
         assert_eq!(parsed[0]["memory_mib"], 2);
         let parsed: Value = serde_json::from_str(&domain_info_json(&row)).unwrap();

@@ -3,7 +3,9 @@
 mod domains;
 mod host;
 mod table;
+mod xenstore;
 
 pub use domains::{DomainRow, domain_info, domain_info_json, list, list_json};
 pub use host::{HostInfo, Memory, Task, free, host_info, host_info_json, ps};
 pub use table::{Align, Column, seconds};
+pub use xenstore::xenstore_ls;

@@ -7,10 +7,10 @@ use alloc::{string::String, vec::Vec};
 use super::{
     Error,
     domains::Domains,
+    node::{Node, Nodes, Usage},
     path::{self, Path},
     perms::{Access, Caller, Permissions},
     quota::within,
-    tree::{Node, Nodes, Usage},
 };
 
 /// A change that watches may match.
@@ -238,19 +238,8 @@ impl<N: Nodes> View<'_, N> {
     /// Whether the owner can pay for more. What Dom0 does is never refused, but counted.
     fn afford(&self, perms: &Permissions, more: Usage) -> Result<(), Error> {
         let owner = perms.owner();
-        if self.caller.is_privileged() {
-            return Ok(());
-        }
-        let quotas = self.domains.quotas(owner);
         let sum = self.nodes.usage(owner).plus(more);
-        let nodes = more.nodes <= 0 || within(sum.nodes, quotas.nodes);
-        let bytes = more.bytes <= 0
-            || within(
-                sum.bytes
-                    .saturating_add(self.domains.transient_bytes(owner)),
-                quotas.bytes,
-            );
-        if nodes && bytes {
+        if self.caller.is_privileged() || self.domains.affords(owner, sum, more) {
             Ok(())
         } else {
             Err(Error::NoSpace)

@@ -4,11 +4,11 @@ use alloc::{format, string::ToString};
 
 use super::{
     DOM0, DomId, Error, SUPPORTED_FEATURES,
-    perform::Answer,
+    answer::Answer,
+    node::Nodes,
     quota::Quotas,
     request::AdminRequest,
     server::{Effect, Server},
-    tree::Nodes,
 };
 
 /// Effects that may wait for the driver.

@@ -2,7 +2,12 @@
 
 use alloc::collections::BTreeMap;
 
-use super::{DOM0, DomId, Error, SUPPORTED_FEATURES, perms::Caller, quota::Quotas};
+use super::{
+    DOM0, DomId, Error, SUPPORTED_FEATURES,
+    node::Usage,
+    perms::Caller,
+    quota::{Quotas, within},
+};
 
 /// One domain.
 #[derive(Clone, Debug)]
@@ -96,6 +101,16 @@ impl Domains {
     /// The limits of a domain; those of a new one if it is not known.
     pub fn quotas(&self, domid: DomId) -> Quotas {
         self.known.get(&domid).map_or(self.defaults, |d| d.quotas)
+    }
+
+    /// Whether a domain that grows by `more` to `sum` stays within its limits. Dom0 always does: guests cannot add to its nodes but
+    /// where it lets them write, and then not more than the size of a value.
+    pub fn affords(&self, owner: DomId, sum: Usage, more: Usage) -> bool {
+        let quotas = self.quotas(owner);
+        let bytes = sum.bytes.saturating_add(self.transient_bytes(owner));
+        owner == DOM0
+            || ((more.nodes <= 0 || within(sum.nodes, quotas.nodes))
+                && (more.bytes <= 0 || within(bytes, quotas.bytes)))
     }
 
     /// Bytes that a domain uses beside its nodes.

@@ -6,11 +6,12 @@ use alloc::{string::String, vec::Vec};
 use super::{
     ConnId, Error,
     access::View,
+    node::Node,
     path,
     perms::{Caller, Permissions},
     request::Request,
     server::Server,
-    tree::{Node, Tree},
+    tree::Tree,
     wire::HEADER,
 };
 

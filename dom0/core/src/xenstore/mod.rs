@@ -9,20 +9,25 @@
 
 pub mod access;
 mod admin;
+mod answer;
 pub mod client;
 pub mod domains;
 mod error;
 mod fire;
+mod lifecycle;
 mod local;
+pub mod node;
 pub mod path;
 mod perform;
 pub mod perms;
 pub mod quota;
 pub mod request;
 pub mod server;
+mod transacting;
 pub mod transaction;
 pub mod tree;
 pub mod watch;
+mod watching;
 pub mod wire;
 
 pub use abi::DomId;

@@ -1,21 +1,17 @@
-//! The server: connections, whose turn it is, and the coming and going of domains.
+//! The server: connections, and whose turn it is.
 //!
 //! Clients take turns, one request a turn, so a client that floods delays another by at most one request of its own. Nothing here waits:
 //! the driver feeds bytes with [`Server::input`], calls [`Server::step`] while it returns true, and sends what [`Server::output`] shows to
 //! those that [`Server::next_with_output`] names.
 
 use abi::xenstore::{PAYLOAD_MAX, WATCH_INTRODUCE_DOMAIN, WATCH_RELEASE_DOMAIN, msg};
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    vec::Vec,
-};
+use alloc::collections::{BTreeMap, VecDeque};
 
 use super::{
     ConnId, DomId, Error,
+    answer::{Answer, nul_terminated},
     client::Client,
     domains::Domains,
-    path::{self, Path},
-    perform::Answer,
     perms::{Access, Permissions},
     request::Request,
     tree::Tree,
@@ -75,69 +71,6 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Makes a domain known, so that permissions may name it. Comes before its tree is written.
-    pub fn add_domain(&mut self, domid: DomId) {
-        self.domains.add(domid);
-    }
-
-    /// Opens a connection for a domain, which becomes known if it is not. Dom0 may have several.
-    pub fn connect(&mut self, domid: DomId) -> ConnId {
-        self.domains.add(domid);
-        self.last_conn = self.last_conn.wrapping_add(1);
-        let conn = ConnId(self.last_conn);
-        self.clients.insert(conn, Client::new(domid));
-        conn
-    }
-
-    /// Opens the connection of a new domain and announces the domain.
-    pub fn introduce(&mut self, domid: DomId) -> ConnId {
-        let conn = self.connect(domid);
-        self.announce_introduction(domid);
-        conn
-    }
-
-    /// Closes a connection; its watches and transactions go with it.
-    pub fn disconnect(&mut self, conn: ConnId) {
-        self.reset(conn);
-        self.clients.remove(&conn);
-    }
-
-    /// Announces that a domain has shut down or crashed, once until it resumes.
-    pub fn domain_shut_down(&mut self, domid: DomId) {
-        if let Ok(domain) = self.domains.get_mut(domid)
-            && !core::mem::replace(&mut domain.shut_down, true)
-        {
-            self.fire_special(WATCH_RELEASE_DOMAIN, domid);
-        }
-    }
-
-    /// Forgets a domain: connections, watches, transactions, the nodes that it owns with all below them, and every permission that
-    /// names it, so that the next domain with its number inherits nothing (XSA-322). Dom0 cannot be removed.
-    pub fn remove_domain(&mut self, domid: DomId) {
-        if domid == super::DOM0 || !self.domains.knows(domid) {
-            return;
-        }
-        let conns: Vec<ConnId> = self
-            .clients
-            .iter()
-            .filter(|(_, c)| c.domid == domid)
-            .map(|(id, _)| *id)
-            .collect();
-        conns.into_iter().for_each(|conn| self.disconnect(conn));
-        self.domains.remove(domid);
-        for transaction in self
-            .clients
-            .values_mut()
-            .flat_map(|c| c.transactions.values_mut())
-        {
-            transaction.spoil_if_mentions(domid);
-        }
-        self.remove_owned(domid);
-        self.tree.forget_entries(domid);
-        self.forget_specials(domid);
-        self.fire_special(WATCH_RELEASE_DOMAIN, domid);
-    }
-
     /// Gives bytes that a client has sent; returns how many were taken. The rest comes again after [`Server::step`].
     pub fn input(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
         let taken = self.clients.get_mut(&conn).map_or(0, |c| c.accept(bytes));
@@ -212,13 +145,6 @@ impl Server {
         self.tree.check()
     }
 
-    pub(super) fn announce_introduction(&mut self, domid: DomId) {
-        if let Ok(domain) = self.domains.get_mut(domid) {
-            domain.introduced = true;
-        }
-        self.fire_special(WATCH_INTRODUCE_DOMAIN, domid);
-    }
-
     fn serve(&mut self, conn: ConnId, message: &Message) {
         let result =
             Request::parse(message).and_then(|request| self.perform(conn, message.tx_id, &request));
@@ -260,38 +186,9 @@ impl Server {
         self.announce_output(conn);
     }
 
-    /// Ends all watches and transactions of a client.
-    pub(super) fn reset(&mut self, conn: ConnId) {
-        let Some(client) = self.clients.get_mut(&conn) else {
-            return;
-        };
-        let open: i64 = core::mem::take(&mut client.transactions)
-            .values()
-            .map(|t| t.bytes())
-            .sum();
-        let domid = client.domid;
-        let (count, bytes) = self.watches.remove_all(conn);
-        self.domains.charge_transient(domid, -(open + bytes));
-        if let Ok(domain) = self.domains.get_mut(domid) {
-            domain.watches = domain.watches.saturating_sub(count);
-        }
-    }
-
-    fn remove_owned(&mut self, domid: DomId) {
-        let owned: Vec<Path> = self
-            .tree
-            .iter()
-            .filter(|(_, n)| n.perms.owner() == domid)
-            .map(|(p, _)| p.into())
-            .collect();
-        // In byte order, so a search finds whether an ancestor goes as well.
-        let is_owned = |path: &str| owned.binary_search_by(|o| (**o).cmp(path)).is_ok();
-        for top in owned
-            .iter()
-            .filter(|p| !path::upwards(p).skip(1).any(is_owned))
-        {
-            self.remove(top);
-        }
+    pub(super) fn new_conn_id(&mut self) -> ConnId {
+        self.last_conn = self.last_conn.wrapping_add(1);
+        ConnId(self.last_conn)
     }
 
     fn schedule(&mut self, conn: ConnId) {
@@ -312,9 +209,4 @@ impl Server {
             self.sending.push_back(conn);
         }
     }
-}
-
-/// A string as the protocol has it.
-pub(super) fn nul_terminated(text: &str) -> Vec<u8> {
-    [text.as_bytes(), &[0]].concat()
 }

@@ -14,10 +14,11 @@ use super::{
     DomId, Error,
     access::Event,
     domains::Domains,
+    node::{Aspect, Node, Nodes, Usage},
     path::{self, Path},
     perms::Caller,
     quota::{Quotas, within},
-    tree::{Aspect, Node, Nodes, Tree, Usage},
+    tree::Tree,
 };
 
 /// Bytes charged for each remembered path beside the path itself.
@@ -103,10 +104,7 @@ impl Transaction {
 
     fn afford(&self, live: &Tree, caller: Caller, domains: &Domains) -> Result<(), Error> {
         let exceeds = |(owner, growth): (&DomId, &Usage)| {
-            let (sum, quotas) = (live.usage(*owner).plus(*growth), domains.quotas(*owner));
-            let bytes = sum.bytes.saturating_add(domains.transient_bytes(*owner));
-            (growth.nodes > 0 && !within(sum.nodes, quotas.nodes))
-                || (growth.bytes > 0 && !within(bytes, quotas.bytes))
+            !domains.affords(*owner, live.usage(*owner).plus(*growth), *growth)
         };
         if !caller.is_privileged() && self.growth.iter().any(exceeds) {
             Err(Error::NoSpace)

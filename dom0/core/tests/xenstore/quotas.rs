@@ -2,6 +2,7 @@
 
 use crate::rig::{Rig, strings};
 use abi::xenstore::msg;
+use domus_dom0_core::xenstore::{Access, Permissions};
 
 fn no_space() -> Result<(), String> {
     Err("ENOSPC".into())
@@ -147,5 +148,22 @@ fn dom0_is_not_limited() {
         rig.write(dom0, &format!("/tool/{n}"), &"v".repeat(3000))
             .unwrap();
     }
+    assert!(rig.server.check());
+}
+
+#[test]
+fn what_a_guest_writes_into_dom0s_nodes_is_not_held_against_dom0() {
+    let mut rig = Rig::default();
+    let guest = rig.guest(1);
+    for n in 0..1500 {
+        rig.server.write(&format!("/tool/{n}"), b"").unwrap();
+    }
+    let perms = Permissions::new(0, Access::NONE).with(1, Access::BOTH);
+    rig.server.set_perms("/tool/7", perms).unwrap();
+    rig.write(guest, "/tool/7", "more than before").unwrap();
+    let tx = rig.start(guest);
+    rig.write_in(guest, tx, "/tool/7", "and more than that")
+        .unwrap();
+    rig.end(guest, tx, true).unwrap();
     assert!(rig.server.check());
 }

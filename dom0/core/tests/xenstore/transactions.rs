@@ -120,10 +120,7 @@ fn a_node_that_came_and_went_is_noticed() {
         Err("ENOENT".into())
     );
     rig.write(dom0, "/local/domain/1/data/n", "5").unwrap();
-    assert_eq!(
-        rig.ask_in(guest, tx, msg::READ, b"data/n\0").unwrap(),
-        b"5"
-    );
+    assert_eq!(rig.ask_in(guest, tx, msg::READ, b"data/n\0").unwrap(), b"5");
     rig.ask(dom0, msg::RM, &["/local/domain/1/data/n"]).unwrap();
     assert_eq!(rig.end(guest, tx, true), Err("EAGAIN".into()));
 }

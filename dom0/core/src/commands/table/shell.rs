@@ -1,0 +1,88 @@
+//! Commands of Dom0's shell.
+
+use super::{DOM, PLAIN, Spec, many, optional, switch};
+use crate::commands::build;
+
+/// Commands of Dom0's shell.
+pub static SHELL: &[Spec] = &[
+    Spec {
+        name: "cat",
+        about: "print files",
+        arguments: &[many("FILE", true, "the files, one after the other")],
+        example: "cat /guests/linux.toml",
+        build: build::cat,
+        ..PLAIN
+    },
+    Spec {
+        name: "dmesg",
+        about: "print Dom0's own log; the hypervisor's is `dom dmesg`",
+        example: "dmesg",
+        build: build::dmesg,
+        ..PLAIN
+    },
+    Spec {
+        name: "dom",
+        about: "create, watch and end domains",
+        example: "dom create -c /guests/linux.toml",
+        subcommands: DOM,
+        ..PLAIN
+    },
+    Spec {
+        name: "echo",
+        about: "print words",
+        options: &[switch(
+            Some('n'),
+            "--no-newline",
+            "without a line break at the end",
+        )],
+        arguments: &[many("WORD", false, "the words")],
+        example: "echo hello",
+        build: build::echo,
+        ..PLAIN
+    },
+    Spec {
+        name: "free",
+        about: "show how much memory Dom0 uses",
+        example: "free",
+        build: build::free,
+        ..PLAIN
+    },
+    Spec {
+        name: "help",
+        about: "list the commands, or explain one",
+        arguments: &[many("COMMAND", false, "the command to explain")],
+        example: "help dom create",
+        build: build::nothing,
+        ..PLAIN
+    },
+    Spec {
+        name: "ls",
+        about: "list a folder",
+        options: &[switch(Some('l'), "--long", "show sizes as well")],
+        arguments: &[optional("PATH", "the folder; the current one if not named")],
+        example: "ls /guests",
+        build: build::ls,
+        ..PLAIN
+    },
+    Spec {
+        name: "poweroff",
+        about: "end all domains and switch the machine off",
+        example: "poweroff",
+        build: build::poweroff,
+        ..PLAIN
+    },
+    Spec {
+        name: "ps",
+        about: "list Dom0's tasks",
+        example: "ps",
+        build: build::ps,
+        ..PLAIN
+    },
+    Spec {
+        name: "reboot",
+        about: "end all domains and start the machine again",
+        example: "reboot",
+        build: build::reboot,
+        ..PLAIN
+    },
+];
