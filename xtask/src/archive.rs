@@ -120,11 +120,6 @@ impl Archive {
             .try_for_each(|(path, entry)| self.insert(&path, entry))
     }
 
-    /// Whether something is at this path.
-    pub fn has(&self, path: &str) -> bool {
-        self.entries.contains_key(path)
-    }
-
     /// The archive.
     ///
     /// # Errors

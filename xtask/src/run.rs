@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use domus_harness::domus::{self, Report};
+use domus_harness::domus;
 use domus_harness::machine::{Machine, Serial};
 use domus_harness::supervise::Plan;
 
@@ -21,27 +21,40 @@ use crate::{cli, compile, deps, guests};
 /// When something is missing, does not compile or cannot be started.
 pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
     deps::qemu()?;
+    // What the user names is looked at first: it is what may be wrong, and compiling takes long.
+    let console = Console::choose(options);
     let given = options
         .initial_domain
         .as_deref()
         .map(checked_elf)
         .transpose()?;
+    let tree = user_tree(&options.tree, &options.exec)?;
     let kernel = match &options.hypervisor {
         Some(elf) => checked_elf(elf)?,
         None => compile::hypervisor(workspace)?,
     };
+    // Two runs at once must not take each other's log or archive, so they go with the run; unless somebody is to look at them.
+    let (out, scratch) = (
+        workspace.out()?,
+        tempfile::Builder::new()
+            .prefix("run-")
+            .tempdir_in(workspace.out()?)?,
+    );
+    let folder = if options.dry_run || console == Console::Terminal {
+        &out
+    } else {
+        scratch.path()
+    };
     let module = match given {
         Some(elf) => elf,
-        None => write_image(workspace, None, &options.tree, &options.exec)?,
+        None => write_image(
+            workspace,
+            tree,
+            options.tree.generic_linux,
+            folder.join("image.cpio"),
+        )?,
     };
-    let console = Console::choose(options);
-    // One log a process: two runs at once would each take the other's verdict.
-    let log = match console {
-        Console::Terminal => workspace.out()?.join("domus.log"),
-        _ => workspace
-            .out()?
-            .join(format!("domus-{}.log", std::process::id())),
-    };
+    let log = folder.join("domus.log");
     let mut machine = machine(&options.machine, kernel, module);
     machine.cmdline.clone_from(&options.append);
     machine.serial = vec![console.serial(), Serial::File(log.clone())];
@@ -49,6 +62,37 @@ pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
         println!("{}", machine.command_line());
         return Ok(0);
     }
+    boot(
+        &machine,
+        console,
+        log,
+        options.machine.timeout.map(Duration::from_secs),
+    )
+}
+
+/// `cargo xtask image`.
+///
+/// # Errors
+/// When something is missing or does not compile.
+pub fn image(workspace: &Workspace, options: &cli::Image) -> Result<u8> {
+    let tree = user_tree(&options.tree, &[])?;
+    let path = match &options.output {
+        Some(path) => std::path::absolute(path)?,
+        None => workspace.out()?.join("image.cpio"),
+    };
+    println!(
+        "{}",
+        write_image(workspace, tree, options.tree.generic_linux, path)?.display()
+    );
+    Ok(0)
+}
+
+fn boot(
+    machine: &Machine,
+    console: Console,
+    log: PathBuf,
+    timeout: Option<Duration>,
+) -> Result<u8> {
     if console == Console::Terminal {
         say(&format!(
             "Ctrl-A X leaves QEMU; the hypervisor's log is {}",
@@ -57,30 +101,19 @@ pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
     }
     let plan = Plan {
         terminal: console != Console::Output,
-        log: Some(log.clone()),
-        timeout: options.machine.timeout.map(Duration::from_secs),
+        log: Some(log),
+        timeout,
     };
-    let mut log_sink: Box<dyn Write> = if console == Console::Terminal {
+    let mut sink: Box<dyn Write> = if console == Console::Terminal {
         Box::new(io::sink())
     } else {
         Box::new(io::stderr())
     };
-    let report = domus::run(&machine, &plan, &mut io::stdout(), &mut log_sink)?;
-    if console != Console::Terminal {
-        let _ = fs::remove_file(&log);
+    let report = domus::run(machine, &plan, &mut io::stdout(), &mut sink)?;
+    if let Some(complaint) = report.complaint() {
+        say(complaint);
     }
-    explain(&report, console, &log);
     Ok(report.status)
-}
-
-/// `cargo xtask image`.
-///
-/// # Errors
-/// When something is missing or does not compile.
-pub fn image(workspace: &Workspace, options: &cli::Image) -> Result<u8> {
-    let path = write_image(workspace, options.output.as_deref(), &options.tree, &[])?;
-    println!("{}", path.display());
-    Ok(0)
 }
 
 /// The machine that the options describe, without its serial ports.
@@ -113,48 +146,34 @@ pub fn checked_elf(path: &Path) -> Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-fn write_image(
-    workspace: &Workspace,
-    path: Option<&Path>,
-    options: &cli::Tree,
-    exec: &[String],
-) -> Result<PathBuf> {
+/// What the user puts into Dom0's tree.
+fn user_tree(options: &cli::Tree, exec: &[String]) -> Result<Archive> {
     let mut tree = Archive::default();
-    // What the user names is looked at first: it is what may be wrong, and compiling takes long.
-    let exec = exec_file(exec)?;
     for add in &options.add {
         let (source, target) = parse_add(add)?;
         tree.copy_tree(&target, &source)?;
     }
-    let mut base = Archive::default();
-    base.copy("boot/dom0", &compile::dom0(workspace)?)?;
-    guests::add(workspace, &mut base)?;
-    if options.generic_linux {
-        guests::add_generic(workspace, &mut base)?;
-    }
     if !exec.is_empty() {
-        base.bytes("etc/exec", exec)?;
+        tree.bytes("etc/exec", exec_file(exec)?)?;
     }
-    base.overlay(tree)?;
-    let path = match path {
-        Some(path) => std::path::absolute(path)?,
-        None if options.add.is_empty() && !base.has("etc/exec") => {
-            workspace.out()?.join("image.cpio")
-        }
-        None => workspace.out()?.join("image-run.cpio"),
-    };
-    write(&path, &base.pack()?)?;
-    Ok(path)
+    Ok(tree)
 }
 
-fn explain(report: &Report, console: Console, log: &Path) {
-    let Some(complaint) = report.complaint() else {
-        return;
-    };
-    say(complaint);
-    if console == Console::Terminal {
-        say(&format!("see {}", log.display()));
+fn write_image(
+    workspace: &Workspace,
+    user: Archive,
+    generic_linux: bool,
+    path: PathBuf,
+) -> Result<PathBuf> {
+    let mut tree = Archive::default();
+    tree.copy("boot/dom0", &compile::dom0(workspace)?)?;
+    guests::add(workspace, &mut tree)?;
+    if generic_linux {
+        guests::add_generic(workspace, &mut tree)?;
     }
+    tree.overlay(user)?;
+    write(&path, &tree.pack()?)?;
+    Ok(path)
 }
 
 /// Where the first domain's console goes.

@@ -71,6 +71,7 @@ impl Report {
         Some(match (self.ended, self.outcome) {
             (Ended::ByItself, Outcome::Exit(_)) => return None,
             (Ended::TimedOut, _) => "the timeout passed, and the machine was ended",
+            (Ended::Failed, _) => "QEMU failed; its own message stands above",
             (Ended::Interrupted, _) => "interrupted, and the machine was ended",
             (_, Outcome::Panic) => "the hypervisor panicked",
             (Ended::ByItself, Outcome::Missing) => {

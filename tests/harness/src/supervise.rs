@@ -38,8 +38,10 @@ pub trait Watcher {
 /// Why the run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The process ended by itself.
+    /// The process ended by itself, and well.
     ByItself,
+    /// The process ended by itself with a failure: QEMU did not like its arguments, or crashed.
+    Failed,
     /// A watcher had seen enough, and the process was ended.
     Stopped,
     /// The deadline passed, and the process was ended.
@@ -88,8 +90,12 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
     let deadline = plan.timeout.map(|timeout| Instant::now() + timeout);
     let ended = loop {
         run.step(PERIOD)?;
-        if child.0.try_wait()?.is_some() {
-            break Ended::ByItself;
+        if let Some(status) = child.0.try_wait()? {
+            break if status.success() {
+                Ended::ByItself
+            } else {
+                Ended::Failed
+            };
         }
         let now = Instant::now();
         if interrupted.load(Ordering::Relaxed) {
@@ -320,6 +326,14 @@ mod tests {
             Ended::TimedOut
         );
         assert!(started.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn its_failure_is_not_its_end() {
+        assert_eq!(
+            supervise(shell("exit 1"), &Plan::default(), &mut Keep::default()).unwrap(),
+            Ended::Failed
+        );
     }
 
     #[test]
