@@ -8,7 +8,7 @@ use pv_guest_sdk::abi::xenstore::{Header, RING_SIZE, XenstoreRing, msg};
 use pv_guest_sdk::abi::zerocopy::{FromBytes, IntoBytes};
 use pv_guest_sdk::sync::IrqMutex;
 use pv_guest_sdk::xenstore::{self, Transaction, WatchEvent};
-use pv_guest_sdk::{events, memory};
+use pv_guest_sdk::{events, memory, shutdown};
 
 use crate::Check;
 
@@ -16,6 +16,10 @@ pub const CHECKS: &[Check] = &[
     ("xenstore answers and errors come back", answers),
     ("a reply longer than the ring arrives whole", long_reply),
     ("watch events are kept in order", watches),
+    (
+        "a shutdown request is taken once and acknowledged",
+        shutdown_request,
+    ),
 ];
 
 /// The daemon: bytes not yet understood, bytes not yet sent.
@@ -23,12 +27,14 @@ struct Daemon {
     page: usize,
     received: Vec<u8>,
     unsent: Vec<u8>,
+    shutdown: &'static str,
 }
 
 static DAEMON: IrqMutex<Daemon> = IrqMutex::new(Daemon {
     page: 0,
     received: Vec::new(),
     unsent: Vec::new(),
+    shutdown: "",
 });
 
 fn connect() {
@@ -88,6 +94,15 @@ impl Daemon {
             (msg::READ, "name") => self.send(request, msg::READ, b"selftest"),
             (msg::READ, "long") => self.send(request, msg::READ, &[b'x'; 4000]),
             (msg::DIRECTORY, "device") => self.send(request, msg::DIRECTORY, b"vbd\0vif\0"),
+            (msg::READ, "control/shutdown") => {
+                self.send(request, msg::READ, self.shutdown.as_bytes());
+            }
+            (msg::WRITE, "control/shutdown") => {
+                assert_eq!(payload, b"control/shutdown\0", "acknowledged by emptying");
+                self.shutdown = "";
+                self.send(request, msg::WRITE, b"OK\0");
+            }
+            (msg::UNWATCH, _) => self.send(request, msg::UNWATCH, b"OK\0"),
             (msg::WRITE, _) | (msg::TRANSACTION_END, _) => {
                 self.send(request, request.kind, b"OK\0")
             }
@@ -162,4 +177,11 @@ fn watches() {
         })
     );
     assert_eq!(xenstore::next_watch_event(&mut buffer), Ok(None));
+}
+
+fn shutdown_request() {
+    assert_eq!(shutdown::take_request(), Ok(None));
+    DAEMON.lock().shutdown = "reboot";
+    assert_eq!(shutdown::wait_for_request(), Ok(shutdown::Request::Reboot));
+    assert_eq!(shutdown::take_request(), Ok(None));
 }
