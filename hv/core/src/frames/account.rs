@@ -17,6 +17,8 @@ pub struct DomainFrames {
     pub(super) allocated: u32,
     /// Frames that it gave back and that are still referred to.
     pub(super) lingering: u32,
+    /// The same, after teardown has seen them.
+    pub(super) released: u32,
     /// Page tables at count zero that must be taken apart.
     pub(super) work: u32,
     /// It is being destroyed: it gets nothing more.
@@ -31,6 +33,7 @@ impl DomainFrames {
             overhead: 0,
             allocated: 0,
             lingering: 0,
+            released: 0,
             work: 0,
             closed: false,
         }
@@ -52,7 +55,8 @@ pub(super) fn link(table: &[Frame], head: &mut u32, mfn: u32) {
     *head = mfn;
 }
 
-pub(super) fn unlink(table: &[Frame], head: &mut u32, mfn: u32) {
+/// Takes a frame off the list that it is on, which is one of these.
+pub(super) fn unlink(table: &[Frame], heads: &mut [&mut u32], mfn: u32) {
     let frame = &table[mfn as usize];
     let (next, prev) = (frame.next.load(Relaxed), frame.prev.load(Relaxed));
     if next != 0 {
@@ -60,7 +64,14 @@ pub(super) fn unlink(table: &[Frame], head: &mut u32, mfn: u32) {
     }
     if prev != 0 {
         table[prev as usize].next.store(next, Relaxed);
-    } else {
-        *head = next;
+    } else if let Some(head) = heads.iter_mut().find(|head| ***head == mfn) {
+        **head = next;
+    }
+}
+
+impl DomainFrames {
+    /// The lists that a frame can be on.
+    pub(super) fn heads(&mut self) -> [&mut u32; 3] {
+        [&mut self.allocated, &mut self.lingering, &mut self.released]
     }
 }

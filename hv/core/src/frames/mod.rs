@@ -286,10 +286,20 @@ impl Frames {
         }
         frame.clear_allocated();
         let account = &mut self.accounts[usize::from(domain)];
-        account::unlink(self.table, &mut account.allocated, mfn.0 as u32);
+        account::unlink(self.table, &mut account.heads(), mfn.0 as u32);
         account::link(self.table, &mut account.lingering, mfn.0 as u32);
         self.put_ref(mfn);
         Ok(())
+    }
+
+    /// For teardown: the next frame that the domain gave back and that is referred to. It is told once.
+    pub(crate) fn next_lingering(&mut self, domain: DomId) -> Option<Mfn> {
+        let account = &mut self.accounts[usize::from(domain)];
+        let mfn = account.lingering;
+        let found = some(mfn)?;
+        account::unlink(self.table, &mut account.heads(), mfn);
+        account::link(self.table, &mut account.released, mfn);
+        Some(found)
     }
 
     /// A frame that the domain has and has not given back; none if there is none.
@@ -361,8 +371,7 @@ impl Frames {
         if frame.shared() {
             account.overhead -= 1;
         } else {
-            let head = if frame.allocated() { &mut account.allocated } else { &mut account.lingering };
-            account::unlink(self.table, head, mfn.0 as u32);
+            account::unlink(self.table, &mut account.heads(), mfn.0 as u32);
             account.total -= 1;
         }
         frame.set_stamp(self.clock.now());

@@ -49,6 +49,8 @@ pub struct Lists {
     pub allocated: std::vec::Vec<Mfn>,
     /// Frames that it gave back and that are referred to.
     pub lingering: std::vec::Vec<Mfn>,
+    /// The same, seen by teardown.
+    pub released: std::vec::Vec<Mfn>,
     /// Tables to take apart.
     pub work: std::vec::Vec<Mfn>,
 }
@@ -71,6 +73,7 @@ impl Frames {
         Lists {
             allocated: follow(account.allocated, |frame| frame.next.load(Relaxed)),
             lingering: follow(account.lingering, |frame| frame.next.load(Relaxed)),
+            released: follow(account.released, |frame| frame.next.load(Relaxed)),
             work: follow(account.work, |frame| frame.work.load(Relaxed)),
         }
     }

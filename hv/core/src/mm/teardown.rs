@@ -16,19 +16,27 @@ impl<M: Machine> Mm<'_, M> {
         self.frames.close(domain);
         let mut slice = 0;
         while let Some(mfn) = self.frames.first_of(domain) {
-            let frame = self.frames.known(mfn);
-            if frame.usage().partial() {
+            self.frames.give_back(mfn, domain).expect("it is on the list");
+            if self.slice_ends(&mut slice) {
+                return false;
+            }
+        }
+        while let Some(mfn) = self.frames.next_lingering(domain) {
+            let usage = self.frames.known(mfn).usage();
+            if usage.partial() {
                 self.frames.queue(mfn);
             }
-            if frame.usage().pinned() {
+            if usage.pinned() {
                 self.unpin(domain, mfn).expect("it is pinned and its own");
             }
-            self.frames.give_back(mfn, domain).expect("it is on the list");
-            slice += 1;
-            if slice % SLICE == 0 && self.machine.interrupt_pending() {
+            if self.slice_ends(&mut slice) {
                 return false;
             }
         }
         self.settle(domain)
+    }
+    fn slice_ends(&self, slice: &mut u32) -> bool {
+        *slice += 1;
+        *slice % SLICE == 0 && self.machine.interrupt_pending()
     }
 }
