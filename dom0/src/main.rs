@@ -1,4 +1,29 @@
+//! Dom0, the control domain: a kernel on the guest SDK whose tasks are the toolstack, xenstore, the console back ends and a shell.
+//!
+//! Everything that decides is in `domus-dom0-core`; this crate moves bytes between hypercalls, rings and those functions. All
+//! `unsafe` is in [`hal`]. Tasks are cooperative; event handlers only wake them.
 #![no_std]
 #![no_main]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }
+
+extern crate alloc;
+
+mod domains;
+mod files;
+mod hal;
+mod power;
+mod shell;
+mod terminal;
+
+use pv_guest_sdk::{BootInfo, entry};
+
+entry!(main);
+
+/// The boot order.
+fn main(info: &'static BootInfo) {
+    files::init(info.module());
+    terminal::init();
+    hal::executor::run(|spawner| {
+        domains::start(spawner);
+        spawner.spawn(shell::run().expect("the first task fits"));
+    })
+}

@@ -1,5 +1,8 @@
 //! Unpacking as a sequence of pieces, whatever the packing. A piece is lent, not copied: a bare file lends its own bytes.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use super::error::UnpackError;
 use super::gzip::Gzip;
 use super::lz4::Lz4;
@@ -9,7 +12,7 @@ use super::xz::Xz;
 use super::zstd::Zstd;
 
 /// A piece has at most this many bytes, so that a step of loading stays short.
-pub(super) const PIECE_BYTES: usize = 256 << 10;
+pub(super) const PIECE_BYTES: usize = 64 << 10;
 
 /// Data being unpacked.
 pub(super) enum Stream<'a> {
@@ -17,7 +20,7 @@ pub(super) enum Stream<'a> {
     Gzip(Gzip<'a>),
     Xz(Xz<'a>),
     Lz4(Lz4<'a>),
-    Zstd(Zstd<'a>),
+    Zstd(Box<Zstd<'a>>),
     /// After an error, which is given again: the decoders promise nothing about their state then.
     Failed(UnpackError),
 }
@@ -30,7 +33,7 @@ impl<'a> Stream<'a> {
             Packing::Gzip => Self::Gzip(Gzip::new(payload.data)?),
             Packing::Xz => Self::Xz(Xz::new(payload.data)?),
             Packing::Lz4 => Self::Lz4(Lz4::new(payload.data)?),
-            Packing::Zstd => Self::Zstd(Zstd::new(payload.data)?),
+            Packing::Zstd => Self::Zstd(Box::new(Zstd::new(payload.data)?)),
         })
     }
 
@@ -79,8 +82,8 @@ impl<'a> Stream<'a> {
 }
 
 /// A buffer of `bytes` zero bytes, or the error that Dom0's heap has no room for it.
-pub(super) fn buffer(bytes: usize) -> Result<alloc::vec::Vec<u8>, UnpackError> {
-    let mut buffer = alloc::vec::Vec::new();
+pub(super) fn buffer(bytes: usize) -> Result<Vec<u8>, UnpackError> {
+    let mut buffer = Vec::new();
     buffer
         .try_reserve_exact(bytes)
         .map_err(|_| UnpackError::OutOfHeap(bytes as u64))?;

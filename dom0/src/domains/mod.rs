@@ -1,0 +1,1 @@
+pub fn start(_: embassy_executor::Spawner) {}

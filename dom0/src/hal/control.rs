@@ -1,0 +1,36 @@
+//! The control hypercall. Its structures hold plain numbers; those that name a buffer have functions of their own.
+
+use abi::Errno;
+use abi::control::{LogRead, OP_LOG_READ, OP_VCPU_CONTEXT, VcpuContext};
+use abi::context::VcpuGuestContext;
+
+/// Any operation whose structure names no buffer.
+pub fn op<T: Plain>(operation: u32, argument: &mut T) -> Result<(), Errno> {
+    // SAFETY: `Plain` structures hold no addresses; their operations read and write the structure alone.
+    unsafe { pv_guest_sdk::control::op(operation, argument) }.map(|_| ())
+}
+
+/// A structure of the control ABI that names no buffer.
+pub trait Plain {}
+impl Plain for abi::control::MachineInfo {}
+impl Plain for abi::control::DomainCreate {}
+impl Plain for abi::control::Domain {}
+impl Plain for abi::control::DomainInfo {}
+impl Plain for abi::control::DomainLimits {}
+impl Plain for abi::control::Power {}
+
+/// Reads the hypervisor's log from byte `sequence` on; (bytes read, where to go on).
+pub fn read_log(sequence: u64, into: &mut [u8]) -> Result<(usize, u64), Errno> {
+    let length = into.len().min(abi::control::LOG_READ_MAX as usize) as u32;
+    let mut request = LogRead { buffer: into.as_mut_ptr() as u64, length, written: 0, sequence };
+    // SAFETY: the buffer is valid for writes of `length` bytes.
+    unsafe { pv_guest_sdk::control::op(OP_LOG_READ, &mut request) }?;
+    Ok((request.written as usize, request.sequence))
+}
+
+/// Gives a vCPU of another domain its first state.
+pub fn set_context(domid: u32, vcpu: u32, context: &mut VcpuGuestContext) -> Result<(), Errno> {
+    let mut request = VcpuContext { domid, vcpu, set: 1, _pad: 0, context: core::ptr::from_mut(context) as u64 };
+    // SAFETY: the context is valid for the duration of the call.
+    unsafe { pv_guest_sdk::control::op(OP_VCPU_CONTEXT, &mut request) }.map(|_| ())
+}

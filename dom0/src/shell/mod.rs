@@ -1,0 +1,1 @@
+#[embassy_executor::task] pub async fn run() {}
