@@ -4,11 +4,11 @@
 //! range instead: a ramdisk (MOD_START_PFN), which is then not mapped, and the frame list (INIT_P2M), which is mapped elsewhere.
 
 use abi::features::DOM0;
-use abi::layout::{HYPERVISOR_VIRT_END, HYPERVISOR_VIRT_START};
 
 use crate::error::ImageError;
 use crate::kernel::KernelInfo;
 use crate::pages::{PAGE, Pages, pages_for};
+use crate::space::{check_list, initial_mapping};
 use crate::tables::{ENTRIES, Entry, Table, Tables};
 
 /// What is to be started besides the kernel.
@@ -83,13 +83,6 @@ pub struct Plan {
     pub used: u64,
     tables: Tables,
 }
-
-/// The initial mapping ends on a multiple of this many bytes.
-const END_ALIGNMENT: u64 = 4 << 20;
-/// Pages behind the last element: 512 KiB.
-const PAD_PAGES: u64 = 128;
-/// The upper half of the address space begins with the hypervisor's part; a guest has what lies above it, and this much from 0 on.
-const LOWER_END: u64 = HYPERVISOR_VIRT_START.wrapping_neg();
 
 impl Plan {
     /// Lays out a domain for `kernel`.
@@ -223,51 +216,5 @@ impl Plan {
         (0..ENTRIES)
             .map(move |slot| (slot, self.entry(&table, slot)))
             .filter(|(_, entry)| *entry != Entry::Absent)
-    }
-}
-
-/// The pages to map at `v_start`, when `packed` of them are taken before the page tables. The tables map themselves, so that each turn may
-/// need more of them; a turn adds at most one table for every 512 pages the last one added, so this ends after a few.
-fn initial_mapping(v_start: u64, packed: u64) -> Result<Pages, ImageError> {
-    let mut tables = 1;
-    loop {
-        let pages = packed.saturating_add(tables).saturating_add(1 + PAD_PAGES);
-        let bytes = check_range(v_start, pages)?;
-        let end = (v_start + bytes).checked_next_multiple_of(END_ALIGNMENT);
-        let end = end.ok_or(ImageError::AddressSpace {
-            start: v_start,
-            bytes,
-        })?;
-        let mapped = Pages {
-            first: 0,
-            count: (end - v_start) / PAGE,
-        };
-        check_range(v_start, mapped.count)?;
-        let needed = 1 + Tables::count_below_root(v_start, mapped);
-        if needed <= tables {
-            return Ok(mapped);
-        }
-        tables = needed;
-    }
-}
-
-/// A list at `va` must end before the initial mapping begins.
-fn check_list(va: u64, pages: u64, v_start: u64) -> Result<(), ImageError> {
-    let bytes = check_range(va, pages)?;
-    if bytes > v_start - va {
-        return Err(ImageError::P2mOverlaps(va));
-    }
-    Ok(())
-}
-
-/// Checks that a guest may map `pages` pages at `start`; returns their size in bytes. Their end, exclusive, does not wrap.
-fn check_range(start: u64, pages: u64) -> Result<u64, ImageError> {
-    let bytes = pages.saturating_mul(PAGE);
-    let refused = ImageError::AddressSpace { start, bytes };
-    let end = start.checked_add(bytes).ok_or(refused)?;
-    if end <= LOWER_END || start >= HYPERVISOR_VIRT_END {
-        Ok(bytes)
-    } else {
-        Err(refused)
     }
 }

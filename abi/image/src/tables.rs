@@ -1,12 +1,11 @@
 //! The first page tables of a domain. They map two ranges of virtual addresses, the initial mapping and (if INIT_P2M asks for it) the frame
 //! list, each onto consecutive PFNs. So the tables of a level are at most two runs of consecutive indices in consecutive pages, and
 //! every entry can be computed by itself: whoever writes them may do so in pieces of any size, and needs no memory of his own.
-//!
-//! A *table index* is the virtual address, cut to 48 bits, divided by what a table of that level maps: 2 MiB, 1 GiB, 512 GiB.
 
 use abi::mmu::pte;
 
-use crate::pages::{PAGE, Pages};
+use crate::mapping::{Mapping, shift};
+use crate::pages::Pages;
 
 /// Entries of a table.
 pub const ENTRIES: u16 = 512;
@@ -16,7 +15,7 @@ pub const ENTRIES: u16 = 512;
 pub struct Table {
     /// 1 to 4; level 4 is what CR3 points to.
     pub level: u8,
-    /// Table index, see the module.
+    /// Table index, see [`Mapping`].
     index: u64,
     /// The page it lies in.
     pub pfn: u64,
@@ -128,10 +127,11 @@ impl Tables {
                 pfn: self.root_pfn,
             });
         };
-        self.initial.table(position).or_else(|| {
-            self.list?
-                .table(position.checked_sub(self.initial.table_count())?)
-        })
+        let (level, index, pfn) = self.initial.table(position).or_else(|| {
+            let position = position.checked_sub(self.initial.table_count())?;
+            self.list?.table(position)
+        })?;
+        Some(Table { level, index, pfn })
     }
 
     /// What entry `slot` of `table` holds.
@@ -153,102 +153,4 @@ impl Tables {
             find(lookup).map_or(Entry::Absent, |pfn| Entry::Table { pfn })
         }
     }
-}
-
-/// A range of virtual addresses mapped onto consecutive pages, and the tables for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mapping {
-    pages: Run,
-    /// Levels 1, 2, 3.
-    tables: [Run; 3],
-}
-
-impl Mapping {
-    fn new(va: u64, pages: Pages) -> Self {
-        let first_page = cut(va) / PAGE;
-        let last_page = first_page + pages.count.saturating_sub(1);
-        let tables = [1, 2, 3].map(|level| {
-            let bits = shift(level) - shift(0);
-            let (first, last) = (first_page >> bits, last_page >> bits);
-            Run {
-                index: first,
-                count: last - first + 1,
-                pfn: 0,
-            }
-        });
-        Self {
-            pages: Run {
-                index: first_page,
-                count: pages.count,
-                pfn: pages.first,
-            },
-            tables,
-        }
-    }
-
-    /// Gives the tables their pages, from level 3 down.
-    fn place(&mut self, first: u64) {
-        let mut pfn = first;
-        for run in self.tables.iter_mut().rev() {
-            run.pfn = pfn;
-            pfn = pfn.saturating_add(run.count);
-        }
-    }
-
-    /// Drops the tables that `above`, which maps higher addresses, has already: at each level the last one at most.
-    fn leave_to(&mut self, above: &Self) {
-        for (mine, theirs) in self.tables.iter_mut().zip(&above.tables) {
-            if mine.index + mine.count > theirs.index {
-                mine.count -= 1;
-            }
-        }
-    }
-
-    fn table_count(&self) -> u64 {
-        self.tables.iter().map(|run| run.count).sum()
-    }
-
-    fn run(&self, level: u8) -> Option<&Run> {
-        self.tables.get(usize::from(level).checked_sub(1)?)
-    }
-
-    fn table(&self, mut position: u64) -> Option<Table> {
-        for level in [3, 2, 1] {
-            let run = self.run(level)?;
-            if position < run.count {
-                return Some(Table {
-                    level,
-                    index: run.index + position,
-                    pfn: run.pfn + position,
-                });
-            }
-            position -= run.count;
-        }
-        None
-    }
-}
-
-/// Consecutive indices in consecutive pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    index: u64,
-    count: u64,
-    pfn: u64,
-}
-
-impl Run {
-    fn of_index(&self, index: u64) -> Option<u64> {
-        let position = index.wrapping_sub(self.index);
-        (position < self.count).then(|| self.pfn + position)
-    }
-}
-
-/// Bits of a virtual address below those that select a table of `level` (or, for 0, a page).
-fn shift(level: u8) -> u32 {
-    12 + 9 * u32::from(level)
-}
-
-/// A canonical address without the repetitions of bit 47.
-fn cut(va: u64) -> u64 {
-    va & 0x0000_ffff_ffff_ffff
 }
