@@ -83,10 +83,10 @@ pub fn wall_clock() -> (u64, u32) {
         });
         compiler_fence(Ordering::SeqCst);
         if before & 1 == 0 && before == shared::read(fields[0]) {
-            let total = u64::from(nsec) + now() % 1_000_000_000;
-            let seconds = (u64::from(sec_hi) << 32 | u64::from(sec))
-                + now() / 1_000_000_000
-                + total / 1_000_000_000;
+            let now = now();
+            let total = u64::from(nsec) + now % 1_000_000_000;
+            let start = u64::from(sec_hi) << 32 | u64::from(sec);
+            let seconds = start + now / 1_000_000_000 + total / 1_000_000_000;
             return (seconds, (total % 1_000_000_000) as u32);
         }
     }

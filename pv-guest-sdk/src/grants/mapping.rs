@@ -1,5 +1,6 @@
 //! Mapping a page that another domain has granted.
 
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use abi::grant;
@@ -11,7 +12,7 @@ use crate::memory::{self, Window};
 /// A page of another domain, mapped by its grant. Dropping it unmaps it.
 #[derive(Debug)]
 pub struct Mapping {
-    window: Window,
+    window: ManuallyDrop<Window>,
     handle: u32,
 }
 
@@ -25,6 +26,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         let mut unmap = grant::UnmapGrantRef {
+            status: grant::GNTST_GENERAL_ERROR,
             host_addr: self.window.as_ptr() as u64,
             handle: self.handle,
             ..Default::default()
@@ -33,7 +35,10 @@ impl Drop for Mapping {
         let _ = unsafe {
             hypercall::grant_table_op(grant::OP_UNMAP_GRANT_REF, core::slice::from_mut(&mut unmap))
         };
-        debug_assert!(unmap.status == grant::GNTST_OKAY);
+        if unmap.status == grant::GNTST_OKAY {
+            // SAFETY: dropped here and nowhere else. Had unmapping failed, the address space must not be used again.
+            unsafe { ManuallyDrop::drop(&mut self.window) };
+        }
     }
 }
 
@@ -55,7 +60,7 @@ pub fn map(domid: u16, reference: GrantRef, writable: bool) -> Result<Mapping> {
     unsafe { hypercall::grant_table_op(grant::OP_MAP_GRANT_REF, core::slice::from_mut(&mut map)) }?;
     check(map.status)?;
     Ok(Mapping {
-        window,
+        window: ManuallyDrop::new(window),
         handle: map.handle,
     })
 }
