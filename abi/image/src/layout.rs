@@ -91,78 +91,53 @@ impl Plan {
             return Err(ImageError::NeedsDomain0);
         }
         let v_start = kernel.virt_base;
-        let va = |pages: Pages| v_start.wrapping_add(pages.first.wrapping_mul(PAGE));
-        let ramdisk_pages = pages_for(request.ramdisk_bytes);
-        let list_pages = pages_for(request.nr_pages.saturating_mul(8));
         let list_va = kernel
             .init_p2m
             .filter(|at| *at < v_start && at.is_multiple_of(PAGE));
+        let (ramdisk_inside, ramdisk_behind) =
+            split(pages_for(request.ramdisk_bytes), kernel.mod_start_pfn);
+        let (list_inside, list_behind) = split(
+            pages_for(request.nr_pages.saturating_mul(8)),
+            list_va.is_some(),
+        );
 
-        let kernel_first = kernel.phys_start / PAGE;
-        let image = Pages {
-            first: kernel_first,
-            count: pages_for(kernel.phys_end) - kernel_first,
-        };
-        let ramdisk_inside = image.followed_by(if kernel.mod_start_pfn {
-            0
-        } else {
-            ramdisk_pages
-        });
-        let list_inside =
-            ramdisk_inside.followed_by(if list_va.is_some() { 0 } else { list_pages });
+        let image = kernel_pages(kernel);
+        let ramdisk_inside = image.followed_by(ramdisk_inside);
+        let list_inside = ramdisk_inside.followed_by(list_inside);
         let start_info = list_inside.followed_by(1);
         let store = start_info.followed_by(u64::from(request.store));
         let console = store.followed_by(u64::from(request.console));
-
         let mapped = initial_mapping(v_start, console.end())?;
         let mut tables = Tables::new(v_start, mapped, console.end());
         let page_tables = tables.initial_tables();
-        let ramdisk_outside = mapped.followed_by(if kernel.mod_start_pfn {
-            ramdisk_pages
-        } else {
-            0
-        });
-        let list_outside =
-            ramdisk_outside.followed_by(if list_va.is_some() { list_pages } else { 0 });
+        let ramdisk_behind = mapped.followed_by(ramdisk_behind);
+        let list_behind = ramdisk_behind.followed_by(list_behind);
 
-        let mut frame_list = FrameList {
-            va: va(list_inside),
-            pages: list_inside,
-            apart: None,
+        let frame_list = match list_va {
+            Some(at) => list_apart(at, list_behind, v_start, &mut tables)?,
+            None => FrameList {
+                va: va(v_start, list_inside),
+                pages: list_inside,
+                apart: None,
+            },
         };
-        if let Some(at) = list_va {
-            check_list(at, list_pages, v_start)?;
-            tables.add_list(at, list_outside);
-            let apart = Pages {
-                first: list_outside.first,
-                count: list_pages + tables.list_tables(),
-            };
-            frame_list = FrameList {
-                va: at,
-                pages: list_outside,
-                apart: Some(apart),
-            };
-        }
-        let used = list_outside.end().saturating_add(tables.list_tables());
+        let used = list_behind.end().saturating_add(tables.list_tables());
         if used > request.nr_pages {
             return Err(ImageError::TooLittleMemory {
                 needed: used,
                 available: request.nr_pages,
             });
         }
-        let ramdisk = match (ramdisk_pages, kernel.mod_start_pfn) {
-            (0, _) => None,
-            (_, true) => Some(Ramdisk {
-                pages: ramdisk_outside,
-                bytes: request.ramdisk_bytes,
-                va: None,
-            }),
-            (_, false) => Some(Ramdisk {
-                pages: ramdisk_inside,
-                bytes: request.ramdisk_bytes,
-                va: Some(va(ramdisk_inside)),
-            }),
+        let ramdisk_pages = if kernel.mod_start_pfn {
+            ramdisk_behind
+        } else {
+            ramdisk_inside
         };
+        let ramdisk = (request.ramdisk_bytes > 0).then(|| Ramdisk {
+            pages: ramdisk_pages,
+            bytes: request.ramdisk_bytes,
+            va: (!kernel.mod_start_pfn).then(|| va(v_start, ramdisk_pages)),
+        });
         Ok(Self {
             v_start,
             v_end: v_start.wrapping_add(mapped.count.wrapping_mul(PAGE)),
@@ -171,11 +146,7 @@ impl Plan {
             first_domain: request.first_domain,
             kernel: image,
             ramdisk,
-            ramdisk_start: if kernel.mod_start_pfn {
-                ramdisk_outside.first
-            } else {
-                ramdisk_inside.first
-            },
+            ramdisk_start: ramdisk_pages.first,
             frame_list,
             start_info: start_info.first,
             store: request.store.then_some(store.first),
@@ -217,4 +188,43 @@ impl Plan {
             .map(move |slot| (slot, self.entry(&table, slot)))
             .filter(|(_, entry)| *entry != Entry::Absent)
     }
+}
+
+/// How many of `count` pages lie inside the initial mapping, and how many behind it.
+fn split(count: u64, behind: bool) -> (u64, u64) {
+    if behind { (0, count) } else { (count, 0) }
+}
+
+/// The pages that the kernel loads into, whole.
+fn kernel_pages(kernel: &KernelInfo) -> Pages {
+    let first = kernel.phys_start / PAGE;
+    Pages {
+        first,
+        count: pages_for(kernel.phys_end) - first,
+    }
+}
+
+/// The address of `pages` in an initial mapping that begins at `v_start`.
+fn va(v_start: u64, pages: Pages) -> u64 {
+    v_start.wrapping_add(pages.first.wrapping_mul(PAGE))
+}
+
+/// A frame list in `pages` that is mapped at `at` by tables of its own.
+fn list_apart(
+    at: u64,
+    pages: Pages,
+    v_start: u64,
+    tables: &mut Tables,
+) -> Result<FrameList, ImageError> {
+    check_list(at, pages.count, v_start)?;
+    tables.add_list(at, pages);
+    let apart = Pages {
+        first: pages.first,
+        count: pages.count.saturating_add(tables.list_tables()),
+    };
+    Ok(FrameList {
+        va: at,
+        pages,
+        apart: Some(apart),
+    })
 }
