@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use dom0_core::fs::Tree;
-use pv_guest_sdk::println;
+use pv_guest_sdk::{BootInfo, println};
 use pv_guest_sdk::sync::IrqMutex;
 
 static TREE: IrqMutex<Option<&'static Tree<'static>>> = IrqMutex::new(None);
@@ -23,4 +23,9 @@ pub fn init(module: Option<&'static [u8]>) {
 /// The tree; none if there was no archive.
 pub fn tree() -> Option<&'static Tree<'static>> {
     *TREE.lock()
+}
+
+/// Bytes of the archive.
+pub fn size() -> usize {
+    BootInfo::get().and_then(BootInfo::module).map_or(0, <[u8]>::len)
 }

@@ -1,1 +1,46 @@
-#[embassy_executor::task] pub async fn run() {}
+//! The shell: what a person types at Dom0's prompt, or what `/etc/exec` says to run without one.
+
+mod dom;
+mod dumb;
+mod editor;
+mod execute;
+mod host;
+mod input;
+
+use dom0_core::exec;
+
+use crate::{files, power, terminal};
+
+/// Runs `/etc/exec` and switches off, or prompts for ever.
+#[embassy_executor::task]
+pub async fn run() {
+    if let Some(status) = batch().await {
+        power::off(status);
+    }
+    terminal::print("\nDomus Dom0. `help` lists the commands.\n");
+    let mut editor = editor::Editor::new();
+    loop {
+        let line = editor.line("dom0:~# ").await;
+        execute::line(&line).await;
+    }
+}
+
+/// Runs the commands of `/etc/exec`, if there is one: the status of the first that failed, 0 if none did.
+async fn batch() -> Option<u32> {
+    let file = files::tree()?.read(exec::PATH).ok()?;
+    let commands = match exec::commands(file) {
+        Ok(commands) => commands,
+        Err(error) => {
+            terminal::print(&alloc::format!("dom0: {error}\n"));
+            return Some(execute::USAGE);
+        }
+    };
+    let mut first = 0;
+    for command in commands {
+        let status = execute::line(command).await;
+        if first == 0 {
+            first = status;
+        }
+    }
+    Some(first)
+}

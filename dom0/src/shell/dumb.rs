@@ -1,0 +1,41 @@
+//! A line from a terminal that understands nothing: echo, backspace, Ctrl-C, Ctrl-U.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::input::Input;
+use crate::terminal;
+
+/// A longer line is cut.
+const LONGEST: usize = 4096;
+
+/// Prompts and waits for a line.
+pub async fn line(prompt: &str, input: &mut Input) -> String {
+    let mut line = Vec::new();
+    terminal::print(prompt);
+    loop {
+        match input.byte().await {
+            b'\r' | b'\n' => {
+                terminal::print("\n");
+                return String::from_utf8_lossy(&line).into_owned();
+            }
+            3 => {
+                terminal::print("^C\n");
+                return String::new();
+            }
+            0x15 => {
+                line.drain(..).for_each(|_| terminal::write_raw(b"\x08 \x08"));
+            }
+            8 | 0x7f => {
+                if line.pop().is_some() {
+                    terminal::write_raw(b"\x08 \x08");
+                }
+            }
+            byte if (byte >= 32 || byte == b'\t') && line.len() < LONGEST => {
+                line.push(byte);
+                terminal::write_raw(&[byte]);
+            }
+            _ => {}
+        }
+    }
+}

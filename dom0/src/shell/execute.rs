@@ -1,0 +1,59 @@
+//! From a line to its effect and its status.
+
+use alloc::format;
+use alloc::string::String;
+
+use dom0_core::commands::{self, Command, Invocation};
+
+use super::{dom, host};
+use crate::{power, terminal};
+
+/// Status of a line that is no command, as in other shells.
+pub const USAGE: u32 = 2;
+/// Status of a command that failed.
+pub const FAILED: u32 = 1;
+
+/// What a command printed last, or why it failed: one message that says what and what to do.
+pub type Result = core::result::Result<(), String>;
+
+/// Carries out a line; its status, 0 for success.
+pub async fn line(line: &str) -> u32 {
+    match commands::parse(line) {
+        Ok(None) => 0,
+        Ok(Some(Invocation::Help(text))) => {
+            terminal::print(&text);
+            0
+        }
+        Ok(Some(Invocation::Run(command))) => match run(command).await {
+            Ok(()) => 0,
+            Err(message) => {
+                terminal::print(&format!("{message}\n"));
+                FAILED
+            }
+        },
+        Err(error) => {
+            terminal::print(&format!("{error}\n"));
+            USAGE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result {
+    match command {
+        Command::Ls { long, path } => host::ls(long, path.as_deref()),
+        Command::Cat(paths) => host::cat(&paths),
+        Command::Echo { no_newline, words } => {
+            terminal::print(&words.join(" "));
+            if !no_newline {
+                terminal::print("\n");
+            }
+            Ok(())
+        }
+        Command::Dmesg => host::dmesg(),
+        Command::Ps => host::ps(),
+        Command::Free => host::free(),
+        Command::Poweroff => power::off(0),
+        Command::Reboot => power::reboot(0),
+        Command::Dom(command) => dom::run(command).await,
+    }
+}
