@@ -567,17 +567,19 @@ fn mmuext_flushes_whom_it_names() {
     let (mut kit, a, b) = two();
     kit.set_cpus(3);
     kit.run_on(1, a.id);
+    // On a CPU that runs another domain there is nothing to flush.
     kit.run_on(2, b.id);
     kit.run_on(0, a.id);
-    kit.hv.machine.put(1024, &1u64.to_le_bytes());
+    // vCPU 1 of the caller, and one that does not exist.
+    kit.hv.machine.put(1024, &0x8000_0000_0000_0002_u64.to_le_bytes());
     let mask = domus_hv_core::fake::WINDOW + 1024;
     for (cmd, arg1, arg2, cpus, what) in [
         (EXT_TLB_FLUSH_LOCAL, 0, 0, 1, Flush::All),
         (EXT_INVLPG_LOCAL, 0x5000, 0, 1, Flush::Page(0x5000)),
         (EXT_TLB_FLUSH_ALL, 0, 0, 3, Flush::All),
         (EXT_INVLPG_ALL, 0x5000, 0, 3, Flush::Page(0x5000)),
-        (EXT_TLB_FLUSH_MULTI, 0, mask, 3, Flush::All),
-        (EXT_INVLPG_MULTI, 0x5000, mask, 3, Flush::Page(0x5000)),
+        (EXT_TLB_FLUSH_MULTI, 0, mask, 2, Flush::All),
+        (EXT_INVLPG_MULTI, 0x5000, mask, 2, Flush::Page(0x5000)),
     ] {
         kit.hv.machine.flushes.borrow_mut().clear();
         assert_eq!(kit.ext(a.id, cmd, arg1, arg2), 0);

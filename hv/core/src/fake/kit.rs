@@ -19,7 +19,7 @@ use crate::domain::Domain;
 use crate::frames::{Frame, Frames};
 use crate::hypercalls::{Handler, memory_op, mmu_update, mmuext_op, update_va_mapping};
 use crate::hypervisor::Hypervisor;
-use crate::ids::{CpuId, CpuMask, DomId, MAX_CPUS, Mfn, VcpuRef};
+use crate::ids::{CpuId, CpuMask, DomId, MAX_CPUS, MAX_VCPUS, Mfn, VcpuRef};
 use crate::machine::Machine;
 use crate::mm::base;
 use crate::vcpu::Vcpu;
@@ -116,15 +116,10 @@ impl Kit {
     /// A domain with one vCPU and nothing else.
     pub fn empty_domain(&mut self, id: DomId, limit: u64) {
         let domain = Box::leak(Domain::new_box_zeroed().expect("memory of the host"));
-        let vcpu = Box::leak(Vcpu::new_box_zeroed().expect("memory of the host"));
-        vcpu.domain = id;
-        vcpu.in_kernel = true;
-        vcpu.initialised = true;
         domain.id = id;
-        domain.max_vcpus = 1;
-        domain.vcpus[0] = Some(vcpu);
         self.hv.frames.open(id, limit);
         self.hv.domains.insert(domain);
+        self.add_vcpu(VcpuRef { domain: id, vcpu: 0 });
     }
 
     /// Makes a domain privileged.
@@ -137,17 +132,36 @@ impl Kit {
         self.hv.frames.clock.set_online(CpuMask((1 << count) - 1));
     }
 
-    /// A CPU runs a domain from now on.
+    /// A CPU runs a domain from now on: CPU n its vCPU n, which at first has the table that vCPU 0 has then.
     pub fn run_on(&mut self, cpu: CpuId, id: DomId) {
         self.hv.machine.cpu.set(cpu);
-        let who = VcpuRef { domain: id, vcpu: 0 };
+        let who = VcpuRef {
+            domain: id,
+            vcpu: cpu as u16,
+        };
         if self.hv.cpus[cpu].current == Some(who) {
             return;
         }
+        if self.hv.vcpu(who).is_none() {
+            self.add_vcpu(who);
+        }
         self.hv.cpus[cpu].current = Some(who);
-        let root = Mfn(self.hv.vcpu(who).expect("the domain exists").kernel_table);
+        let root = Mfn(self.hv.vcpu(who).expect("just added").kernel_table);
         let hv = &mut *self.hv;
         hv.frames.load_page_table(&hv.machine, cpu, root);
+    }
+
+    fn add_vcpu(&mut self, who: VcpuRef) {
+        let vcpu = Box::leak(Vcpu::new_box_zeroed().expect("memory of the host"));
+        (vcpu.domain, vcpu.id, vcpu.in_kernel, vcpu.initialised) = (who.domain, who.vcpu, true, true);
+        let domain = self.hv.domains.get_mut(who.domain).expect("the domain exists");
+        domain.max_vcpus = domain.max_vcpus.max(u32::from(who.vcpu) + 1);
+        domain.vcpus[usize::from(who.vcpu)] = Some(vcpu);
+        if who.vcpu != 0 {
+            let first = VcpuRef { vcpu: 0, ..who };
+            let root = Mfn(self.hv.vcpu(first).expect("every domain has one").kernel_table);
+            base::set_tables(&mut self.hv, who, root, Mfn::NONE).expect("the first vCPU runs on it");
+        }
     }
 
     /// CPU 0 runs a domain from now on.
@@ -172,7 +186,10 @@ impl Kit {
         let mut call = Call {
             hv: &mut self.hv,
             cpu,
-            who: VcpuRef { domain: id, vcpu: 0 },
+            who: VcpuRef {
+                domain: id,
+                vcpu: cpu as u16,
+            },
             regs: &mut regs,
         };
         handler(&mut call, args)
@@ -241,9 +258,11 @@ impl Kit {
     /// Destroys a domain as far as memory goes.
     pub fn destroy(&mut self, id: DomId) {
         self.idle();
-        let who = VcpuRef { domain: id, vcpu: 0 };
-        crate::mm::ldt::drop_frames(&mut self.hv, who);
-        base::drop_tables(&mut self.hv, who);
+        for vcpu in 0..MAX_VCPUS as u16 {
+            let who = VcpuRef { domain: id, vcpu };
+            crate::mm::ldt::drop_frames(&mut self.hv, who);
+            base::drop_tables(&mut self.hv, who);
+        }
         for _ in 0..1_000_000 {
             if self.hv.mm().relinquish(id) {
                 self.hv.domains.remove(id);
