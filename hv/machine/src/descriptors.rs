@@ -37,8 +37,15 @@ struct Tss {
     io_map: u16,
 }
 
+/// A stack for one vector of one CPU. Its last words tell where the CPU's own stack begins, for [`crate::entry`].
 #[repr(C, align(16))]
-struct InterruptStack([u8; 8192]);
+struct InterruptStack {
+    room: [u8; 8192],
+    entry_stack: u64,
+    _align: u64,
+}
+
+const EMPTY_STACK: InterruptStack = InterruptStack { room: [0; 8192], entry_stack: 0, _align: 0 };
 
 #[repr(C, align(16))]
 struct Gate {
@@ -57,7 +64,7 @@ const EMPTY_TSS: Tss = Tss { reserved0: 0, rsp: [0; 3], reserved1: 0, ist: [0; 7
 static PAGES: [PerCpu<Page>; RUNNING_CPUS] = [const { PerCpu::new(Page([0; 512])) }; RUNNING_CPUS];
 static TSS: [PerCpu<Tss>; RUNNING_CPUS] = [const { PerCpu::new(EMPTY_TSS) }; RUNNING_CPUS];
 static INTERRUPT_STACKS: [[PerCpu<InterruptStack>; 4]; RUNNING_CPUS] =
-    [const { [const { PerCpu::new(InterruptStack([0; 8192])) }; 4] }; RUNNING_CPUS];
+    [const { [const { PerCpu::new(EMPTY_STACK) }; 4] }; RUNNING_CPUS];
 static ZERO_PAGE: Page = Page([0; 512]);
 static IDT: PerCpu<[Gate; 256]> = PerCpu::new([const { Gate { low: 0, high: 0 } }; 256]);
 
@@ -103,13 +110,13 @@ pub fn init(cpu: usize) {
 }
 
 fn fill_page(cpu: usize) {
-    let stack = |index: usize| INTERRUPT_STACKS[cpu][index].get() as u64 + size_of::<InterruptStack>() as u64;
     let tss = TSS[cpu].get() as u64;
-    // SAFETY: runs once on each CPU before its tables are loaded: nobody else refers to this CPU's TSS and page.
+    // SAFETY: runs once on each CPU before its tables are loaded: nobody else refers to this CPU's TSS, stacks and page.
     unsafe {
         (*TSS[cpu].get()).rsp[0] = percpu::entry_stack(cpu);
-        for index in 0..4 {
-            (*TSS[cpu].get()).ist[index] = stack(index);
+        for (index, stack) in INTERRUPT_STACKS[cpu].iter().enumerate() {
+            (*stack.get()).entry_stack = percpu::entry_stack(cpu);
+            (*TSS[cpu].get()).ist[index] = &raw const (*stack.get()).entry_stack as u64;
         }
         let page = &mut (*PAGES[cpu].get()).0;
         page[1] = 0x00af_9b00_0000_ffff; // 0xe008: code, 64-bit, ring 0

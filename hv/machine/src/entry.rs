@@ -147,10 +147,16 @@ unsafe extern "C" fn gates() {
         ".endif",
         "mov dword ptr [rsp + 4], vector",
         ".byte 0xe9",
+        // #DB, NMI, #DF and #MC come on stacks of their own.
+        ".if (vector == 1) || (vector == 2) || (vector == 8) || (vector == 18)",
+        ".long {own_stack} - (. + 4)",
+        ".else",
         ".long {common} - (. + 4)",
+        ".endif",
         ".set vector, vector + 1",
         ".endr",
         common = sym gate_common,
+        own_stack = sym gate_own_stack,
     )
 }
 
@@ -164,9 +170,46 @@ unsafe extern "C" fn gate_common() {
     naked_asm!(
         "cld",
         save_registers!(),
-        "mov rdi, rsp",
         "test byte ptr [rsp + {cs}], 3",
-        "jz 3f",
+        "jz {from_inside}",
+        "jmp {from_guest}",
+        cs = const core::mem::offset_of!(CpuUserRegs, cs),
+        from_inside = sym gate_from_inside,
+        from_guest = sym gate_from_guest,
+    )
+}
+
+/// A vector with a stack of its own. What came from a guest moves to the CPU's stack, where its registers belong: the word above the
+/// frame tells where that is ([`crate::descriptors`]).
+#[unsafe(naked)]
+unsafe extern "C" fn gate_own_stack() {
+    naked_asm!(
+        "cld",
+        save_registers!(),
+        "test byte ptr [rsp + {cs}], 3",
+        "jz {from_inside}",
+        "mov rsi, rsp",
+        "mov rdi, [rsp + {frame}]",
+        "sub rdi, {frame}",
+        "mov rsp, rdi",
+        "mov ecx, {frame} / 8",
+        "rep movsq",
+        "jmp {from_guest}",
+        cs = const core::mem::offset_of!(CpuUserRegs, cs),
+        frame = const core::mem::offset_of!(CpuUserRegs, ss) + 8,
+        from_inside = sym gate_from_inside,
+        from_guest = sym gate_from_guest,
+    )
+}
+
+/// The registers are at RSP, on the CPU's stack. A guest may have set AC, which would lift SMAP.
+#[unsafe(naked)]
+unsafe extern "C" fn gate_from_guest() {
+    naked_asm!(
+        "cmp byte ptr [rip + {smap}], 0",
+        "je 4f",
+        "clac",
+        "4: mov rdi, rsp",
         "sub rsp, 8",
         "cmp dword ptr [rdi + {vector}], 32",
         "jae 2f",
@@ -174,20 +217,27 @@ unsafe extern "C" fn gate_common() {
         "jmp {resume}",
         "2: call {interrupt}",
         "jmp {resume}",
-        // From ring 0 the stack may have any alignment.
-        "3: mov rbp, rsp",
+        smap = sym crate::uaccess::SMAP,
+        vector = const core::mem::offset_of!(CpuUserRegs, entry_vector),
+        exception = sym domus_exception,
+        interrupt = sym domus_interrupt,
+        resume = sym resume,
+    )
+}
+
+/// From ring 0, on whatever stack, with any alignment.
+#[unsafe(naked)]
+unsafe extern "C" fn gate_from_inside() {
+    naked_asm!(
+        "mov rdi, rsp",
+        "mov rbp, rsp",
         "and rsp, -16",
         "call {inside}",
         "mov rsp, rbp",
         restore_registers!(),
         "add rsp, 8",
         "iretq",
-        cs = const core::mem::offset_of!(CpuUserRegs, cs),
-        vector = const core::mem::offset_of!(CpuUserRegs, entry_vector),
-        exception = sym domus_exception,
-        interrupt = sym domus_interrupt,
         inside = sym inside,
-        resume = sym resume,
     )
 }
 

@@ -18,8 +18,8 @@ mod cr4 {
     pub const TSD: u64 = 1 << 2;
 }
 
-/// CR0 while the FPU may be used (SDM 3, 2.5): PG, WP, NE, ET, MP, PE.
-const CR0: u64 = 0x8001_0033;
+/// CR0 while the FPU may be used (SDM 3, 2.5): PG, AM, WP, NE, ET, MP, PE. Guests see the same.
+const CR0: u64 = 0x8005_0033;
 const CR0_TS: u64 = 8;
 
 /// The CR4 bits that are the hypervisor's choice.

@@ -14,7 +14,7 @@ const LOW_END: u64 = 1 << 47;
 const HIGH_START: u64 = abi::layout::HYPERVISOR_VIRT_END;
 
 /// CR4.SMAP is on: user pages are reachable only between STAC and CLAC.
-static SMAP: AtomicBool = AtomicBool::new(false);
+pub static SMAP: AtomicBool = AtomicBool::new(false);
 
 /// Tells that CR4.SMAP is on.
 pub fn set_smap() {

@@ -43,16 +43,14 @@ pub fn close<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) -> R
     Ok(())
 }
 
-/// Closes the ports of a domain, a slice at a time: false if some are still open (call again), true when all are closed and,
-/// if the domain is dying, the memory of its table is given back.
+/// Closes the ports of a domain, a slice at a time: false if some are still open (call again), true when all are closed and the
+/// memory of its table is given back.
 pub fn close_all<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> bool {
     let mut next = 0;
     for _ in 0..SLICE {
         let Some(domain) = hv.domains.get(owner) else { return true };
         let Some(number) = domain.events.next_open(next) else {
-            if domain.dying {
-                free_buckets(hv, owner);
-            }
+            free_buckets(hv, owner);
             return true;
         };
         next = number + 1;

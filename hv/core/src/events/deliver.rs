@@ -5,13 +5,14 @@ use abi::shared_info::SharedInfo;
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
 
-use super::port::{Binding, Port};
+use super::port::Binding;
 use super::shared::{Raised, SharedWord, Words};
 use super::vcpu_info::{SELECTOR, UPCALL, info_word};
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, Mfn, VcpuRef};
 use crate::machine::Machine;
+use crate::vcpu::Vcpu;
 
 const PENDING: usize = offset_of!(SharedInfo, evtchn_pending) / 8;
 const MASK: usize = offset_of!(SharedInfo, evtchn_mask) / 8;
@@ -24,8 +25,7 @@ fn port_word<'a, M: Machine>(machine: &'a M, domain: &Domain, first: usize, port
 }
 
 #[inline]
-fn words<'a, M: Machine>(machine: &'a M, domain: &Domain, number: u32, port: &Port) -> Option<Words<'a, AtomicU64>> {
-    let vcpu = domain.vcpu(u16::from(port.vcpu))?;
+fn words<'a, M: Machine>(machine: &'a M, domain: &Domain, vcpu: &Vcpu, number: u32) -> Option<Words<'a, AtomicU64>> {
     Some(Words {
         port: number,
         pending: port_word(machine, domain, PENDING, number)?,
@@ -37,19 +37,36 @@ fn words<'a, M: Machine>(machine: &'a M, domain: &Domain, number: u32, port: &Po
 
 /// Makes a port of `owner` pending and wakes whoever waits for it. A domain that is gone, or has no memory shared with us any
 /// more, misses nothing.
-#[inline]
+// One copy: in its callers it would run out of registers.
+#[inline(never)]
 pub(super) fn set_pending<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) {
     let Some(domain) = hv.domains.get(owner) else { return };
-    let Some(&port) = domain.events.port(number) else { return };
-    let Some(words) = words(&hv.machine, domain, number, &port) else { return };
+    let Some(port) = domain.events.port(number) else { return };
+    let Some(vcpu) = domain.vcpu(u16::from(port.vcpu)) else { return };
+    let Some(words) = words(&hv.machine, domain, vcpu, number) else { return };
     let raised = words.raise();
-    let polled = domain.events.pollers != 0 && raised != Raised::Already;
-    if raised == Raised::Upcall {
-        hv.wake(VcpuRef { domain: owner, vcpu: u16::from(port.vcpu) });
+    if raised == Raised::Already {
+        return;
     }
-    if polled {
-        hv.wake_pollers(owner, number);
+    let to_wake = raised == Raised::Upcall && notices(vcpu);
+    if to_wake || domain.events.pollers != 0 {
+        wake(hv, owner, port.vcpu, number, to_wake);
     }
+}
+
+/// True if a vCPU sleeps, or runs and may be on another CPU: the others look for events before they run next.
+#[inline]
+fn notices(vcpu: &Vcpu) -> bool {
+    vcpu.sched.blocked || vcpu.sched.running
+}
+
+/// Apart, so that the common case does not save registers for it.
+#[inline(never)]
+fn wake<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, vcpu: u8, number: u32, notified: bool) {
+    if notified {
+        hv.wake(VcpuRef { domain: owner, vcpu: u16::from(vcpu) });
+    }
+    hv.wake_pollers(owner, number);
 }
 
 /// Forgets that a port was pending, so that its next user does not get the event.
@@ -70,12 +87,13 @@ pub(super) fn pending<M: Machine>(machine: &M, domain: &Domain, number: u32) -> 
 /// -EINVAL if the domain never had such a port. A port that is free is left alone, without an error.
 pub fn unmask<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) -> Result<(), Errno> {
     let domain = hv.domains.get(owner).ok_or(Errno::SRCH)?;
-    let &port = domain.events.port(number).ok_or(Errno::INVAL)?;
+    let port = domain.events.port(number).ok_or(Errno::INVAL)?;
     if matches!(port.binding, Binding::Free | Binding::Reserved) {
         return Ok(());
     }
-    if words(&hv.machine, domain, number, &port).is_some_and(|words| words.unmask()) {
-        hv.wake(VcpuRef { domain: owner, vcpu: u16::from(port.vcpu) });
+    let Some(vcpu) = domain.vcpu(u16::from(port.vcpu)) else { return Ok(()) };
+    if words(&hv.machine, domain, vcpu, number).is_some_and(|words| words.unmask()) {
+        hv.wake(vcpu.reference());
     }
     Ok(())
 }

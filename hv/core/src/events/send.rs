@@ -16,12 +16,15 @@ use crate::machine::Machine;
 #[inline]
 pub fn send<M: Machine>(hv: &mut Hypervisor<M>, sender: DomId, number: u32) -> Result<(), Errno> {
     let domain = hv.domains.get(sender).ok_or(Errno::SRCH)?;
-    match domain.events.port(number).ok_or(Errno::INVAL)?.binding {
-        Binding::Interdomain { remote, port } => set_pending(hv, remote, u32::from(port)),
-        Binding::Ipi => set_pending(hv, sender, number),
-        Binding::Unbound { .. } => {}
-        Binding::Free | Binding::Reserved | Binding::Virq { .. } => return Err(Errno::INVAL),
-    }
+    let (owner, port) = match domain.events.port(number).ok_or(Errno::INVAL)?.binding {
+        Binding::Interdomain { remote, port } => (remote, u32::from(port)),
+        other => match other {
+            Binding::Ipi => (sender, number),
+            Binding::Unbound { .. } => return Ok(()),
+            _ => return Err(Errno::INVAL),
+        },
+    };
+    set_pending(hv, owner, port);
     Ok(())
 }
 

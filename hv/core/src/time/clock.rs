@@ -4,7 +4,7 @@
 //! made odd first and even last, and no store passes another (`xen.h`, `vcpu_time_info`).
 
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::Ordering;
 
 use abi::shared_info::{PVCLOCK_TSC_STABLE, VcpuInfo, VcpuTimeInfo};
 use zerocopy::IntoBytes;
@@ -54,18 +54,21 @@ pub fn write_to_vcpu_info<M: Machine>(machine: &M, vcpu: &Vcpu, info: &VcpuTimeI
     let mfn = Mfn(vcpu.info_mfn);
     if mfn.is_some() {
         let first = vcpu.info_offset as usize / 8 + WORD;
-        write_words(info, |word| machine.word(mfn, first + word));
+        store(info, |word, value| {
+            // No store passes an earlier one.
+            machine.word(mfn, first + word).store(value, Ordering::Release);
+        });
     }
 }
 
-fn write_words<'a>(info: &VcpuTimeInfo, word: impl Fn(usize) -> &'a AtomicU64) {
+/// Stores the words of the numbers, by index, in the order that lets a guest read at any moment.
+pub fn store(info: &VcpuTimeInfo, mut word: impl FnMut(usize, u64)) {
     let values = words(info);
-    word(0).store(words(&unfinished(info))[0], Ordering::Relaxed);
-    fence(Ordering::Release);
+    word(0, words(&unfinished(info))[0]);
     for (index, &value) in values.iter().enumerate().skip(1) {
-        word(index).store(value, Ordering::Relaxed);
+        word(index, value);
     }
-    word(0).store(values[0], Ordering::Release);
+    word(0, values[0]);
 }
 
 fn words(info: &VcpuTimeInfo) -> [u64; WORDS] {

@@ -92,6 +92,7 @@ fn emulate_write<M: Machine>(call: &mut Call<'_, M>, address: u64) -> bool {
         match stored {
             Ok(()) => {
                 ptwr::commit(&insn, &applied, &mut frame);
+                super::privileged::single_step(call);
                 return true;
             }
             Err(Stop::Error(abi::errno::Errno::BUSY)) => {}

@@ -1,6 +1,6 @@
 //! Privileged instructions: carries out what [`crate::emulate`] decided, with this vCPU's state.
 
-use abi::trap::{GENERAL_PROTECTION, INVALID_OPCODE};
+use abi::trap::{DEBUG, GENERAL_PROTECTION, INVALID_OPCODE};
 use abi::vm_assist::TYPE_ARCHITECTURAL_IOPL;
 
 use super::deliver::{deliver_trap, raise};
@@ -22,6 +22,9 @@ use crate::mm;
 /// Width of machine addresses that guests are told of, in bits: below the 44 at which Linux wants grant version 2.
 const MACHINE_ADDRESS_WIDTH: u8 = 44;
 
+/// What the clock chip's registers read as: no domain may see it.
+const NO_CMOS: u8 = 0xff;
+
 /// What cannot be done is delivered to the guest as the fault that it was.
 struct Fault;
 
@@ -39,7 +42,10 @@ pub fn general_protection<M: Machine>(call: &mut Call<'_, M>, error_code: u32) {
         Action::Bounce => deliver_trap(call, GENERAL_PROTECTION, error_code),
         Action::Interrupt(vector) => interrupt(call, &insn, vector, privilege),
         action => match perform(call, action) {
-            Ok(reply) => privop::complete(&insn, &mut frame(call).0, reply),
+            Ok(reply) => {
+                privop::complete(&insn, &mut frame(call).0, reply);
+                single_step(call);
+            }
             Err(Fault) => deliver_trap(call, GENERAL_PROTECTION, error_code),
         },
     }
@@ -52,8 +58,19 @@ pub fn invalid_opcode<M: Machine>(call: &mut Call<'_, M>) {
         Ok(insn) => {
             let leaf = cpuid_leaf(call, call.regs.rax as u32, call.regs.rcx as u32);
             privop::complete(&insn, &mut frame(call).0, Reply::Leaf(leaf));
+            single_step(call);
         }
         Err(_) => deliver_trap(call, INVALID_OPCODE, 0),
+    }
+}
+
+/// A guest that single-steps is owed its #DB after an emulated instruction, too.
+pub fn single_step<M: Machine>(call: &mut Call<'_, M>) {
+    const TRAP_FLAG: u64 = 1 << 8;
+    const SINGLE_STEP: u64 = 1 << 14;
+    if call.regs.rflags & TRAP_FLAG != 0 {
+        call.vcpu().debug[6] |= SINGLE_STEP;
+        deliver_trap(call, DEBUG, 0);
     }
 }
 
@@ -199,7 +216,7 @@ fn read_msr<M: Machine>(call: &mut Call<'_, M>, number: u32) -> Result<u64, Faul
     let (fs, active, shadow) = call.hv.machine.segment_bases();
     match msr::read(number, &context) {
         MsrRead::Value(value) => Ok(value),
-        MsrRead::Host { and, or } => Ok(call.hv.machine.read_msr(number).unwrap_or(0) & and | or),
+        MsrRead::Host { and, or } => Ok(call.hv.machine.read_msr(number).ok_or(Fault)? & and | or),
         MsrRead::Tsc => Ok(call.hv.machine.clock().tsc_timestamp),
         MsrRead::FsBase => Ok(fs),
         MsrRead::GsBaseKernel => Ok(active),
@@ -213,7 +230,7 @@ fn write_msr<M: Machine>(call: &mut Call<'_, M>, number: u32, value: u64) -> Res
     let machine = &call.hv.machine;
     match msr::write(number, value, &context) {
         MsrWrite::Ignore => {}
-        MsrWrite::IfUnchanged { and, or } if machine.read_msr(number).unwrap_or(0) & and | or == value => {}
+        MsrWrite::IfUnchanged { and, or } if machine.read_msr(number).is_some_and(|now| now & and | or == value) => {}
         // The guest is in kernel mode: its own GS base is the active one.
         MsrWrite::FsBase(base) => machine.set_fs_base(base),
         MsrWrite::GsBaseKernel(base) => machine.set_gs_base(base),
@@ -239,7 +256,7 @@ fn read_port<M: Machine>(call: &mut Call<'_, M>, port: Port) -> Result<u32, Faul
         return Err(Fault);
     }
     let now = call.hv.machine.now();
-    Ok(call.domain().ports.read(port.number, port.size, now, |_| 0))
+    Ok(call.domain().ports.read(port.number, port.size, now, |_| NO_CMOS))
 }
 
 fn write_port<M: Machine>(call: &mut Call<'_, M>, port: Port, value: u32) -> Result<(), Fault> {

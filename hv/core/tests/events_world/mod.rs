@@ -190,6 +190,11 @@ impl World {
         self.hv.machine.memory(mfn, word).load(SeqCst) & bit != 0
     }
 
+    pub fn set_pending(&self, domain: DomId, port: u32) {
+        let (mfn, word, bit) = self.port_bit(domain, offset_of!(SharedInfo, evtchn_pending), port);
+        self.hv.machine.memory(mfn, word).fetch_or(bit, SeqCst);
+    }
+
     pub fn set_mask(&self, domain: DomId, port: u32) {
         let (mfn, word, bit) = self.port_bit(domain, offset_of!(SharedInfo, evtchn_mask), port);
         self.hv.machine.memory(mfn, word).fetch_or(bit, SeqCst);
@@ -211,6 +216,13 @@ impl World {
 
     pub fn selector(&self, domain: DomId, vcpu: u16) -> u64 {
         self.info(VcpuRef { domain, vcpu }, offset_of!(VcpuInfo, evtchn_pending_sel)).load(SeqCst)
+    }
+
+    /// Clears upcall and selector without looking at ports.
+    pub fn drop_upcall(&self, domain: DomId, vcpu: u16) {
+        let who = VcpuRef { domain, vcpu };
+        self.info(who, offset_of!(VcpuInfo, evtchn_upcall_pending)).fetch_and(!0xff, SeqCst);
+        self.info(who, offset_of!(VcpuInfo, evtchn_pending_sel)).store(0, SeqCst);
     }
 
     /// Handles an upcall as a guest does; the ports whose events it found.
