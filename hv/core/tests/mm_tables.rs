@@ -664,11 +664,17 @@ fn an_emulated_write_is_checked_like_any_other() {
     assert_eq!((target.slot.index, target.value), (100, 0));
     kit.hv.mm().ptwr_commit(target, entry(a.frames[9], RW), a.id).expect("valid");
     kit.check();
-    assert!(kit.hv.mm().ptwr_commit(target, entry(a.frames[9], RO), a.id).is_err(), "the entry changed");
+    let late = kit.hv.mm().ptwr_commit(target, entry(a.frames[9], RO), a.id);
+    assert_eq!(late, Err(Errno::AGAIN.into()), "the entry changed");
+    kit.check();
+    let late = kit.hv.mm().ptwr_commit(target, entry(a.frames[10], RO), a.id);
+    assert_eq!(late, Err(Errno::AGAIN.into()), "also when it names another frame");
+    assert_eq!(kit.hv.mm().ptwr_commit(target, 0, a.id), Err(Errno::AGAIN.into()), "and when it is cleared");
     kit.check();
     let target = kit.hv.mm().ptwr_begin(root, a.id, address + 8).expect("a read-only L1 table");
     for bad in [entry(b.frames[9], RO), entry(a.l1(), RW), entry(a.frames[9], RW | pte::PCD)] {
-        assert!(kit.hv.mm().ptwr_commit(target, bad, a.id).is_err());
+        let result = kit.hv.mm().ptwr_commit(target, bad, a.id);
+        assert!(result.is_err() && result != Err(Errno::AGAIN.into()), "not to be tried again: {result:?}");
         kit.check();
     }
     assert_eq!(kit.hv.mm().ptwr_begin(root, a.id, a.va(2)), None, "an L2 table");

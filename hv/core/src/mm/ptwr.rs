@@ -42,7 +42,7 @@ impl<M: Machine> Mm<'_, M> {
     /// Stores `new` if the entry still holds what [`Mm::ptwr_begin`] saw.
     ///
     /// # Errors
-    /// -EBUSY if it changed (begin again) or the frame is in use otherwise, -EINVAL and -EPERM if the entry is not valid: deliver the fault.
+    /// -EAGAIN if it changed: begin again. Any other if the entry is not valid ([`Mm::update_l1`]): deliver the fault.
     /// [`Stop::Preempted`]: let the guest execute the instruction anew.
     pub fn ptwr_commit(&mut self, target: Target, new: u64, domain: DomId) -> Result<(), Stop> {
         let result = self.update_l1(target.slot, new, domain, Store::IfStill(target.value));

@@ -23,7 +23,7 @@ pub enum Store {
     Replace,
     /// With the old entry's accessed and dirty bits.
     KeepAccessed,
-    /// Only if the old entry is this one (else -EBUSY): an emulated instruction read it.
+    /// Only if the old entry is this one (else -EAGAIN): an emulated instruction read it.
     IfStill(u64),
 }
 
@@ -65,7 +65,7 @@ impl<M: Machine> Mm<'_, M> {
     ///
     /// # Errors
     /// -EINVAL for bits that are not allowed, -EPERM if there is no RAM, -EBUSY if the frame is another domain's, or is a page table and the entry
-    /// writable, or the entry changed under [`Store::IfStill`].
+    /// writable, -EAGAIN if the entry changed under [`Store::IfStill`].
     #[inline]
     pub fn update_l1(&mut self, slot: Slot, new: u64, frame_owner: DomId, store: Store) -> Result<(), Stop> {
         let word = self.machine.word(slot.table, slot.index);
@@ -165,7 +165,7 @@ fn exchange(word: &AtomicU64, old: u64, new: u64, store: Store) -> Result<u64, S
     match store {
         Store::Replace => Ok(word.swap(new, Relaxed)),
         Store::KeepAccessed => Ok(keep_accessed(word, old, new, ACCESSED)),
-        Store::IfStill(expected) => word.compare_exchange(expected, new, Relaxed, Relaxed).map_err(|_| Errno::BUSY.into()),
+        Store::IfStill(expected) => word.compare_exchange(expected, new, Relaxed, Relaxed).map_err(|_| Errno::AGAIN.into()),
     }
 }
 

@@ -95,7 +95,7 @@ fn emulate_write<M: Machine>(call: &mut Call<'_, M>, address: u64) -> bool {
                 super::privileged::single_step(call);
                 return true;
             }
-            Err(Stop::Error(abi::errno::Errno::BUSY)) => {}
+            Err(Stop::Error(abi::errno::Errno::AGAIN)) => {}
             Err(Stop::Error(_)) => return false,
             Err(Stop::Preempted) => {
                 mm.settle(domain);
