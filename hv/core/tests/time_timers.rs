@@ -22,9 +22,9 @@ fn world() -> (World, u32) {
     (world, port)
 }
 
-/// The interrupt that the machine was asked for comes.
+/// The interrupt that the machine was asked for comes: once.
 fn interrupt(world: &mut World) {
-    let deadline = world.kit.hv.machine.timer.get().expect("an interrupt is due");
+    let deadline = world.kit.hv.machine.timer.take().expect("an interrupt is due");
     let now = world.now().max(deadline);
     world.kit.hv.machine.time.set(now);
     world.hv().timer_interrupt(0, now);

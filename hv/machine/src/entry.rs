@@ -58,44 +58,64 @@ macro_rules! handlers {
     };
 }
 
-/// Where SYSCALL lands: a stub for each CPU, 32 bytes apart, for CPU 0 first.
+macro_rules! stub {
+    ($target:literal) => {
+        concat!(
+            ".balign 32\n",
+            "mov [rip + {words} + cpu * {size}], rsp\n",
+            "mov rsp, [rip + {words} + cpu * {size} + 8]\n",
+            "push 0xe02b\n",
+            "push qword ptr [rip + {words} + cpu * {size}]\n",
+            "jmp {",
+            $target,
+            "}\n",
+        )
+    };
+}
+
+/// Where SYSCALL lands: two stubs for each CPU, 32 bytes apart, for 64-bit code and for compatibility mode, for CPU 0 first. They
+/// differ in the code selector that they assume, since SYSCALL does not save it.
 #[unsafe(naked)]
 unsafe extern "C" fn system_call_stubs() {
     naked_asm!(
         ".set cpu, 0",
         ".rept {cpus}",
-        ".balign 32",
-        "mov [rip + {words} + cpu * {size}], rsp",
-        "mov rsp, [rip + {words} + cpu * {size} + 8]",
-        "push 0xe02b",
-        "push qword ptr [rip + {words} + cpu * {size}]",
-        "jmp {common}",
+        stub!("wide"),
+        stub!("compat"),
         ".set cpu, cpu + 1",
         ".endr",
         cpus = const hv_core::ids::MAX_CPUS,
         words = sym ENTRY_WORDS,
         size = const size_of::<EntryWords>(),
-        common = sym system_call_common,
+        wide = sym system_call_wide,
+        compat = sym system_call_compat,
     )
 }
 
-#[unsafe(naked)]
-unsafe extern "C" fn system_call_common() {
-    naked_asm!(
-        "push r11",
-        "push 0xe033",
-        "push rcx",
-        "push 0",
-        "mov dword ptr [rsp + 4], 0x100",
-        save_registers!(),
-        "mov rdi, rsp",
-        "sub rsp, 8",
-        "call {handler}",
-        "jmp {resume}",
-        handler = sym domus_system_call,
-        resume = sym resume,
-    )
+macro_rules! system_call_entry {
+    ($name:ident, $selector:literal) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "push r11",
+                concat!("push ", $selector),
+                "push rcx",
+                "push 0",
+                "mov dword ptr [rsp + 4], 0x100",
+                save_registers!(),
+                "mov rdi, rsp",
+                "sub rsp, 8",
+                "call {handler}",
+                "jmp {resume}",
+                handler = sym domus_system_call,
+                resume = sym resume,
+            )
+        }
+    };
 }
+
+system_call_entry!(system_call_wide, "0xe033");
+system_call_entry!(system_call_compat, "0xe023");
 
 /// Back to the guest, whose registers are on the stack behind one word of padding.
 #[unsafe(naked)]
@@ -259,14 +279,14 @@ extern "C" fn inside(regs: &mut CpuUserRegs) {
 
 /// Sets up SYSCALL on this CPU.
 pub fn init(cpu: usize) {
-    let stub = system_call_stubs as *const () as u64 + cpu as u64 * 32;
+    let stub = system_call_stubs as *const () as u64 + cpu as u64 * 64;
     let star = u64::from(crate::descriptors::SYSRET_BASE) << 48 | u64::from(crate::descriptors::HV_CODE) << 32;
     // SAFETY: the registers exist on every x86-64 processor; the stub saves the guest's state and takes this CPU's stack. The mask
     // clears TF, IF, DF, IOPL, NT, RF, VM, AC: the handler starts in a known state.
     unsafe {
         msr::write(msr::STAR, star);
         msr::write(msr::LSTAR, stub);
-        msr::write(msr::CSTAR, stub);
+        msr::write(msr::CSTAR, stub + 32);
         msr::write(msr::FMASK, 0x0007_7700);
     }
 }

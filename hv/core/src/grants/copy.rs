@@ -11,11 +11,12 @@ use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, Mfn};
 use crate::machine::Machine;
 
-/// One end of a copy, held for its duration.
+/// One end of a copy, in use for its duration.
 struct End {
     frame: Mfn,
-    write: bool,
     grant: Option<Grant>,
+    /// The frame is held for writing.
+    held: bool,
 }
 
 /// Copies as the request says (`GNTTABOP_copy`).
@@ -53,18 +54,22 @@ fn open<M: Machine>(hv: &mut Hypervisor<M>, who: DomId, end: &CopyPtr, granted: 
     } else {
         (Mfn(end.ref_or_frame), None)
     };
-    if let Err(refused) = memory::hold(hv, frame, owner, write) {
-        if let Some(grant) = grant {
-            unpin(hv, grant);
+    match memory::visit(hv, frame, owner, write) {
+        Ok(held) => Ok(End { frame, grant, held }),
+        Err(refused) => {
+            if let Some(grant) = grant {
+                unpin(hv, grant);
+            }
+            Err(refused)
         }
-        return Err(refused);
     }
-    Ok(End { frame, write, grant })
 }
 
 #[inline]
 fn close<M: Machine>(hv: &mut Hypervisor<M>, end: &End) {
-    memory::let_go(hv, end.frame, end.write);
+    if end.held {
+        memory::let_go(hv, end.frame, true);
+    }
     if let Some(grant) = end.grant {
         unpin(hv, grant);
     }

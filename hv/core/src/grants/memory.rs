@@ -6,6 +6,7 @@ use abi::mmu::pte;
 
 use super::Refused;
 use super::pin::Grant;
+use crate::frames::PageType;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, Mfn, VcpuRef};
 use crate::machine::Machine;
@@ -60,6 +61,21 @@ pub fn hold<M: Machine>(hv: &mut Hypervisor<M>, frame: Mfn, owner: DomId, write:
 #[inline]
 pub fn let_go<M: Machine>(hv: &mut Hypervisor<M>, frame: Mfn, write: bool) {
     hv.mm().put_granted(frame, write);
+}
+
+/// Makes sure that a frame of `owner` may be read or written here and now, within one hypercall; true if it had to be held for that
+/// ([`let_go`] then). While the hypervisor's lock is held, a frame that is its owner's stays so, and one whose last use was as
+/// writable memory is no table and in no processor's view of one.
+///
+/// # Errors
+/// Those of [`hold`].
+#[inline]
+pub fn visit<M: Machine>(hv: &mut Hypervisor<M>, frame: Mfn, owner: DomId, write: bool) -> Result<bool, Refused> {
+    let known = hv.frames.get(frame).filter(|frame| frame.belongs_to(owner)).ok_or(Refused::BAD_PAGE)?;
+    if !write || known.usage().kind() == PageType::Writable {
+        return Ok(false);
+    }
+    hold(hv, frame, owner, write).map(|()| true)
 }
 
 /// Maps a granted frame into the caller's page tables. The entry holds the frame until it is removed.

@@ -114,19 +114,19 @@ fn unmap<M: Machine>(call: &mut Call<'_, M>, base: u64, count: u32) -> Result<()
 
 /// Undoes up to [`UNMAP_BATCH`] mappings. No grant's use ends before the flush, whatever goes wrong.
 fn unmap_batch<M: Machine>(call: &mut Call<'_, M>, base: u64, start: u32, count: u32) -> Result<(), Errno> {
-    let mut gone: [Option<Unmapped>; UNMAP_BATCH] = [const { None }; UNMAP_BATCH];
+    let mut gone: [Option<Unmapped>; UNMAP_BATCH] = [None; UNMAP_BATCH];
     let mut outcome = Ok(());
-    for (offset, slot) in (0..count).zip(&mut gone) {
-        outcome = unmap_one(call, base, start + offset, slot);
-        if outcome.is_err() {
-            break;
-        }
+    let mut done = 0;
+    while outcome.is_ok() && done < count as usize && done < UNMAP_BATCH {
+        outcome = unmap_one(call, base, start + done as u32, &mut gone[done]);
+        done += 1;
     }
+    let gone = gone.get(..done).unwrap_or_default();
     if gone.iter().any(Option::is_some) {
         let cpus = call.hv.cpus_of(call.who.domain);
         call.hv.flush(cpus, Flush::All);
     }
-    for unmapped in gone.into_iter().flatten() {
+    for &unmapped in gone.iter().flatten() {
         grants::finish_unmap(call.hv, unmapped);
     }
     outcome

@@ -2,7 +2,8 @@
 
 use core::sync::atomic::Ordering;
 
-use abi::callback::{TYPE_EVENT, TYPE_FAILSAFE, TYPE_SYSCALL};
+use abi::callback::{TYPE_EVENT, TYPE_FAILSAFE, TYPE_SYSCALL, TYPE_SYSCALL32};
+use abi::segment::FLAT_RING3_CS32;
 use abi::trap::{FLAGS_MASK_EVENTS, HAS_ERROR_CODE, INVALID_OPCODE};
 
 use super::bounce::{self, Target};
@@ -82,9 +83,11 @@ pub fn deliver_event<M: Machine>(call: &mut Call<'_, M>) {
     }
 }
 
-/// SYSCALL from guest-user mode: the guest's entry for it, or #UD at the instruction if it has none.
+/// SYSCALL from guest-user mode: the guest's entry for it, or #UD at the instruction if it has none. Code in compatibility mode has
+/// an entry of its own.
 pub fn deliver_system_call<M: Machine>(call: &mut Call<'_, M>) {
-    match callback(call.vcpu(), TYPE_SYSCALL) {
+    let kind = if call.regs.cs == FLAT_RING3_CS32 { TYPE_SYSCALL32 } else { TYPE_SYSCALL };
+    match callback(call.vcpu(), kind) {
         Some(target) => enter_at(call, target, &[]),
         None => {
             call.regs.rip = call.regs.rip.wrapping_sub(2);
