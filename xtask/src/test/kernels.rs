@@ -1,5 +1,8 @@
 //! The test kernels: small guests, each with one subject, that say themselves how it went. Each boots on Domus; what it claims about
 //! the ABI is then held against a real Xen by booting the same ELF there.
+//!
+//! A kernel's name says how it is run: `domus-...` uses what only Domus has, `crash-...` gives its verdict and must then be crashed by
+//! the hypervisor, `bench` measures and tests nothing. All others must end with a poweroff or a reboot.
 
 use std::time::Duration;
 
@@ -21,8 +24,10 @@ pub const SETUP: Setup = Setup {
 
 /// Kernels that are no tests.
 const NO_TESTS: [&str; 1] = ["bench"];
-/// Kernels that use what only Domus has (its control ABI, for one) start with this.
+/// Kernels that use what only Domus has (its control ABI, for one).
 const DOMUS_ONLY: &str = "domus-";
+/// Kernels whose subject ends in a crash.
+const CRASHES: &str = "crash-";
 
 /// Adds a step for each kernel and hypervisor.
 pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
@@ -57,13 +62,11 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     }
 }
 
-/// A kernel whose subject is a crash gives its verdict first; so the verdict decides, and only a machine that did not end on its own
-/// terms overrules it.
 fn on_domus(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
     let report = hypervisors.on_domus(&kernel.path, SETUP)?;
     let verdict = match report.complaint() {
         Some(complaint) => Verdict::Failure(complaint.into()),
-        None => verdict(&report.console),
+        None => judge(&kernel.name, &report.console, report.status != 0),
     };
     if matches!(verdict, Verdict::Error(_) | Verdict::Failure(_)) {
         eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
@@ -75,10 +78,40 @@ fn on_xen(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
     let report = hypervisors.on_xen(&kernel.path, SETUP)?;
     let verdict = match report.ending {
         Some(Ending::XenFailed) | None => Verdict::Error("Xen did not say how it ended".into()),
-        Some(_) => verdict(&report.console),
+        Some(ending) => judge(&kernel.name, &report.console, ending == Ending::Crash),
     };
     if matches!(verdict, Verdict::Error(_) | Verdict::Failure(_)) {
         eprintln!("--- Xen's serial line\n{}---", report.serial);
     }
     Ok(verdict)
+}
+
+/// The kernel's own verdict, unless it ended otherwise than its name says.
+fn judge(name: &str, console: &str, crashed: bool) -> Verdict {
+    let verdict = verdict(console);
+    match (verdict, name.starts_with(CRASHES), crashed) {
+        (Verdict::Success, false, true) => {
+            Verdict::Failure("it reported success and then crashed".into())
+        }
+        (Verdict::Success, true, false) => Verdict::Failure("it was not crashed".into()),
+        (verdict, ..) => verdict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_must_be_the_one_that_the_name_promises() {
+        let success = "domus-test: success\n";
+        assert_eq!(judge("pin", success, false), Verdict::Success);
+        assert_eq!(judge("crash-iret", success, true), Verdict::Success);
+        assert!(matches!(judge("pin", success, true), Verdict::Failure(_)));
+        assert!(matches!(
+            judge("crash-iret", success, false),
+            Verdict::Failure(_)
+        ));
+        assert!(matches!(judge("pin", "", false), Verdict::Error(_)));
+    }
 }
