@@ -376,10 +376,10 @@ fn hostile_addresses_fault_and_take_nothing() {
 
 /// Makes one of a domain's first pages read-only.
 fn read_only(world: &mut World, domain: u16, page: usize) {
-    use domus_hv_core::ids::Mfn;
+    use domus_hv_core::{ids::Mfn, machine::Machine};
     let root = Mfn(world.vcpu(domain, 0).kernel_table);
     let slot = world.hv.mm().walk(root, (page as u64) << 12).unwrap();
-    let word = world.hv.machine.memory(slot.table, slot.index);
+    let word = world.hv.machine.word(slot.table, slot.index);
     word.fetch_and(!abi::mmu::pte::RW, core::sync::atomic::Ordering::SeqCst);
     world.hv.frames.load_page_table(&world.hv.machine, 0, root);
 }

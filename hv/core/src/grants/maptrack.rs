@@ -82,6 +82,11 @@ impl Maptrack {
         self.limit = frames.min(MAX_FRAMES as u32);
     }
 
+    /// How many frames the table may have.
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
     /// How many handles stand for mappings.
     pub fn mapped(&self) -> u32 {
         self.mapped

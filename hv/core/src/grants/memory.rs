@@ -28,10 +28,11 @@ impl Place {
         self.flags & GNTMAP_CONTAINS_PTE != 0
     }
 
-    /// What of the entry the mapper chooses. Granted memory is never executable.
+    /// What of the entry the mapper chooses; other bits that come along are not the mapper's and are ignored where the entry is
+    /// made. Granted memory is never executable.
     fn bits(self) -> u64 {
         let user = if self.flags & GNTMAP_APPLICATION_MAP != 0 { pte::USER } else { 0 };
-        let software = u64::from(self.flags >> GNTMAP_GUEST_AVAIL_SHIFT) << AVAIL_SHIFT & pte::AVAIL;
+        let software = u64::from(self.flags >> GNTMAP_GUEST_AVAIL_SHIFT) << AVAIL_SHIFT;
         user | software | pte::NX
     }
 }

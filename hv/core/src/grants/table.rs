@@ -56,6 +56,11 @@ impl DomainGrants {
         self.in_use
     }
 
+    /// How many frames the table of its mappings may have.
+    pub fn maptrack_limit(&self) -> u32 {
+        self.maptrack.limit()
+    }
+
     /// How many mappings of grants it has.
     pub fn mapped(&self) -> u32 {
         self.maptrack.mapped()

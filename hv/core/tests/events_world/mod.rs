@@ -1,8 +1,6 @@
-//! A small world for tests of events and grants: domains with vCPUs, page tables and shared pages, on a machine that keeps a translation
-//! cache as a processor does, so that a missing flush shows.
+//! A small world for tests of events and grants: domains with vCPUs, page tables and shared pages, on the machine on the host, which
+//! remembers translations as a processor does, so that a missing flush shows.
 #![expect(dead_code, reason = "each test file uses its part")]
-
-mod machine;
 
 use core::sync::atomic::Ordering::SeqCst;
 
@@ -13,17 +11,20 @@ use abi::shared_info::{SharedInfo, VcpuInfo};
 use core::mem::offset_of;
 use domus_hv_core::call::{Call, Outcome};
 use domus_hv_core::domain::Domain;
-use domus_hv_core::frames::{Frame, Frames, PageType};
+use domus_hv_core::fake::FakeMachine;
+use domus_hv_core::fake::check::{Permitted, check};
+use domus_hv_core::frames::{Frame, Frames};
 use domus_hv_core::hypercalls::{event_channel_op, grant_table_op};
 use domus_hv_core::hypervisor::Hypervisor;
 use domus_hv_core::ids::{DomId, Mfn, VcpuRef};
+use domus_hv_core::machine::Machine;
+use domus_hv_core::mm::base;
 use domus_hv_core::vcpu::Vcpu;
 use domus_hv_core::{events, grants};
-pub use machine::TestMachine;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// How many frames the machine has.
-const FRAMES: usize = 2048;
+pub const FRAMES: usize = 1024;
 
 /// How many frames each domain may have.
 const LIMIT: u64 = 256;
@@ -33,7 +34,7 @@ pub const PAGES: u64 = 4;
 
 /// The whole.
 pub struct World {
-    pub hv: Hypervisor<TestMachine>,
+    pub hv: Hypervisor<FakeMachine>,
 }
 
 /// What the test knows of a domain.
@@ -49,7 +50,7 @@ impl World {
         let table: &'static [Frame] = Vec::leak((0..FRAMES).map(|_| Frame::absent()).collect());
         let mut frames = Frames::new(table);
         frames.add_region(Mfn(1), Mfn(FRAMES as u64));
-        World { hv: Hypervisor::new(TestMachine::new(FRAMES), frames) }
+        World { hv: Hypervisor::new(FakeMachine::new(FRAMES), frames) }
     }
 
     /// A domain with `vcpus` vCPUs; number 0 is privileged.
@@ -73,8 +74,8 @@ impl World {
         self.hv.domains.insert(domain);
         grants::init(&mut self.hv, id, grants::GRANT_FRAMES_DEFAULT, grants::MAPTRACK_FRAMES_DEFAULT).expect("memory");
         let space = self.space(id);
-        for number in 0..vcpus {
-            self.vcpu(id, number).kernel_table = space.root.0;
+        for vcpu in 0..vcpus {
+            base::set_tables(&mut self.hv, VcpuRef { domain: id, vcpu }, space.root, Mfn::NONE).expect("valid tables");
         }
         space
     }
@@ -84,10 +85,10 @@ impl World {
     }
 
     fn put(&self, table: Mfn, index: usize, entry: u64) {
-        self.hv.machine.memory(table, index).store(entry, SeqCst);
+        self.hv.machine.word(table, index).store(entry, SeqCst);
     }
 
-    /// Page tables whose first pages are mapped, held as a vCPU would hold them.
+    /// Page tables whose first pages are mapped.
     fn space(&mut self, id: DomId) -> Space {
         let [root, l3, l2, l1] = core::array::from_fn(|_| self.frame(id));
         let pages = core::array::from_fn(|_| self.frame(id));
@@ -98,7 +99,6 @@ impl World {
         for (index, page) in pages.iter().enumerate() {
             self.put(l1, index, page.address() | rights);
         }
-        self.hv.mm().get_frame_as(root, id, PageType::L4).expect("valid tables");
         Space { root, l1, pages }
     }
 
@@ -164,14 +164,12 @@ impl World {
     /// Writes to a domain's memory as its kernel would.
     pub fn write<T: IntoBytes + Immutable>(&mut self, domain: DomId, address: u64, value: &T) {
         self.run(VcpuRef { domain, vcpu: 0 });
-        use domus_hv_core::machine::Machine;
         self.hv.machine.copy_to_guest(address, value.as_bytes()).expect("mapped");
     }
 
     /// Reads a domain's memory as its kernel would.
     pub fn read<T: FromBytes + IntoBytes>(&mut self, domain: DomId, address: u64) -> T {
         self.run(VcpuRef { domain, vcpu: 0 });
-        use domus_hv_core::machine::Machine;
         let mut value = T::new_zeroed();
         self.hv.machine.copy_from_guest(address, value.as_mut_bytes()).expect("mapped");
         value
@@ -187,27 +185,27 @@ impl World {
 
     pub fn is_pending(&self, domain: DomId, port: u32) -> bool {
         let (mfn, word, bit) = self.port_bit(domain, offset_of!(SharedInfo, evtchn_pending), port);
-        self.hv.machine.memory(mfn, word).load(SeqCst) & bit != 0
+        self.hv.machine.word(mfn, word).load(SeqCst) & bit != 0
     }
 
     pub fn set_pending(&self, domain: DomId, port: u32) {
         let (mfn, word, bit) = self.port_bit(domain, offset_of!(SharedInfo, evtchn_pending), port);
-        self.hv.machine.memory(mfn, word).fetch_or(bit, SeqCst);
+        self.hv.machine.word(mfn, word).fetch_or(bit, SeqCst);
     }
 
     pub fn set_mask(&self, domain: DomId, port: u32) {
         let (mfn, word, bit) = self.port_bit(domain, offset_of!(SharedInfo, evtchn_mask), port);
-        self.hv.machine.memory(mfn, word).fetch_or(bit, SeqCst);
+        self.hv.machine.word(mfn, word).fetch_or(bit, SeqCst);
     }
 
     pub fn is_masked(&self, domain: DomId, port: u32) -> bool {
         let (mfn, word, bit) = self.port_bit(domain, offset_of!(SharedInfo, evtchn_mask), port);
-        self.hv.machine.memory(mfn, word).load(SeqCst) & bit != 0
+        self.hv.machine.word(mfn, word).load(SeqCst) & bit != 0
     }
 
     fn info(&self, who: VcpuRef, offset: usize) -> &core::sync::atomic::AtomicU64 {
         let vcpu = self.hv.vcpu(who).expect("exists");
-        self.hv.machine.memory(Mfn(vcpu.info_mfn), (vcpu.info_offset as usize + offset) / 8)
+        self.hv.machine.word(Mfn(vcpu.info_mfn), (vcpu.info_offset as usize + offset) / 8)
     }
 
     pub fn upcall_due(&self, domain: DomId, vcpu: u16) -> bool {
@@ -234,11 +232,52 @@ impl World {
         for port in (0..NR_CHANNELS_2L).filter(|port| words & 1 << (port / 64) != 0) {
             if self.is_pending(domain, port) && !self.is_masked(domain, port) {
                 let (mfn, word, bit) = self.port_bit(domain, offset_of!(SharedInfo, evtchn_pending), port);
-                self.hv.machine.memory(mfn, word).fetch_and(!bit, SeqCst);
+                self.hv.machine.word(mfn, word).fetch_and(!bit, SeqCst);
                 found.push(port);
             }
         }
         found
+    }
+
+    /// What the running domain reaches at an address, as the processor would: the frame, and whether it may be written.
+    pub fn reach(&self, address: u64) -> Option<(Mfn, bool)> {
+        let machine = &self.hv.machine;
+        let access = |write| machine.mmu.translate(&machine.memory, 0, machine.root(), address, write);
+        access(true).map(|mfn| (mfn, true)).or_else(|_| access(false).map(|mfn| (mfn, false))).ok()
+    }
+
+    /// What page tables make reachable of the first 512 pages, and if they are those that run, what the processor remembers.
+    pub fn reachable(&self, root: Mfn) -> Vec<(Mfn, bool)> {
+        let walked = (0..512).filter_map(|page| self.walk(root, page << 12));
+        let remembered = self.hv.machine.mmu.translations();
+        let cached = remembered.iter().filter(|(_, _, entry)| entry.root == root).map(|(_, _, entry)| (entry.mfn, entry.writable));
+        walked.chain(cached).collect()
+    }
+
+    fn walk(&self, root: Mfn, address: u64) -> Option<(Mfn, bool)> {
+        let (mut table, mut writable) = (root, true);
+        for shift in [39, 30, 21, 12] {
+            let entry = self.hv.machine.word(table, (address >> shift) as usize & 511).load(SeqCst);
+            if entry & pte::PRESENT == 0 {
+                return None;
+            }
+            writable &= entry & pte::RW != 0;
+            table = Mfn((entry & pte::ADDR_MASK) >> 12);
+        }
+        Some((table, writable))
+    }
+
+    /// All invariants of memory: what a domain maps of another stands in an entry that is marked in use.
+    pub fn check_memory(&self) {
+        let mut permitted = Permitted::default();
+        for domain in self.hv.domains.iter() {
+            for table in (0..domain.grants.count()).filter_map(|index| domain.grants.frame(index)) {
+                let entries = (0..512).map(|slot| self.hv.machine.word(table, slot).load(SeqCst));
+                let used = entries.filter(|entry| entry & u64::from(abi::grant::GTF_READING) != 0);
+                permitted.mappings.extend(used.map(|entry| ((entry >> 16) as DomId, Mfn(entry >> 32))));
+            }
+        }
+        check(&self.hv, &permitted);
     }
 
     /// All invariants of events and grants.
