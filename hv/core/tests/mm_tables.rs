@@ -155,10 +155,14 @@ fn cache_attributes_superpages_and_reserved_bits_are_refused() {
 fn a_superpage_of_ones_own_frames_is_refused_in_a_new_table() {
     let (mut kit, a, _) = two();
     for (index, cmd) in [(10, EXT_PIN_L2_TABLE), (11, EXT_PIN_L3_TABLE)] {
-        let table = a.frames[index];
-        kit.hv.machine.guest_write(a.va(index), entry(Mfn(0), RW | pte::PSE)).expect("plain memory");
+        let (table, below) = (a.frames[index], a.frames[index + 2]);
+        kit.hv.machine.guest_write(a.va(index), entry(below, RW | pte::PSE)).expect("plain memory");
         make_table(&mut kit, &a, index);
+        unmap(&mut kit, &a, index + 2);
         assert_eq!(kit.ext(a.id, cmd, table.0, 0), Errno::INVAL.as_ret());
+        kit.check();
+        assert_eq!(kit.mmu_update(a.id, &[(slot(table, 0), entry(below, RW))]), 0);
+        assert_eq!(kit.ext(a.id, cmd, table.0, 0), 0, "without the bit it is a valid table");
         kit.check();
     }
 }
@@ -359,6 +363,7 @@ fn descriptor_tables_hold_nothing_for_ring_0() {
         (0x0000_0900_0000_0067, true),
         (0x0000_8e00_0008_1000, false),
         (gate, true),
+        (gate | 3 << 45, true),
         (gate | 1 << 32, false),
         (0x0000_8c00_e008_1000, false),
         (0x0000_8200_0000_0000, false),
@@ -373,6 +378,9 @@ fn descriptor_tables_hold_nothing_for_ring_0() {
         let stored = kit.hv.machine.memory.word(table, 511).load(core::sync::atomic::Ordering::Relaxed);
         if raw == data {
             assert_eq!(stored, data | 3 << 45, "forced to ring 3");
+        }
+        if raw | 3 << 45 == gate | 3 << 45 {
+            assert_eq!(stored, gate | 3 << 16, "no call gate works without the hypervisor");
         }
         if held.is_ok() {
             assert_eq!(kit.mmu_update(a.id, &[(slot(a.l1(), 10 + index), entry(table, RW))]), Errno::BUSY.as_ret());
@@ -634,6 +642,7 @@ fn the_ldt_is_checked_and_held_frame_by_frame() {
     assert!(ldt::frame(&mut kit.hv, who, 0).is_err(), "mapped writable");
     make_table(&mut kit, &a, 10);
     make_table(&mut kit, &a, 11);
+    make_table(&mut kit, &a, 12);
     assert_eq!(ldt::frame(&mut kit.hv, who, 1), Ok(a.frames[11]));
     assert_eq!(ldt::frame(&mut kit.hv, who, 1), Ok(a.frames[11]), "known already");
     assert!(ldt::frame(&mut kit.hv, who, 2).is_err() && ldt::frame(&mut kit.hv, who, 16).is_err());
@@ -646,7 +655,7 @@ fn the_ldt_is_checked_and_held_frame_by_frame() {
     make_table(&mut kit, &a, 11);
     assert_eq!(kit.ext(a.id, EXT_SET_LDT, a.va(10), 513), 0);
     assert_eq!(ldt::frame(&mut kit.hv, who, 1), Ok(a.frames[11]));
-    let root = second_root(&mut kit, &a, 12);
+    let root = second_root(&mut kit, &a, 13);
     assert_eq!(kit.ext(a.id, EXT_NEW_BASEPTR, root.0, 0), 0);
     assert_eq!(usage(&kit, a.frames[11]).count(), 0);
     kit.check();

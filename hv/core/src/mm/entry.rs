@@ -18,6 +18,8 @@ pub const FREE_L1: u64 = pte::NX | pte::AVAIL_HIGH | pte::AVAIL | pte::DIRTY | p
 /// The same for higher tables, which hold the same references whether writable or not: no table can be reached through itself.
 pub const FREE_UPPER: u64 = FREE_L1 | pte::RW;
 
+const _: () = assert!(FREE_L1 & !ALLOWED_L1 == 0 && FREE_UPPER & !ALLOWED_UPPER == 0);
+
 /// The frame that an entry names.
 #[inline]
 pub const fn frame_of(entry: u64) -> Mfn {

@@ -1,7 +1,6 @@
 //! The LDT: named by linear address, checked frame by frame when the processor first needs one.
 
 use abi::errno::Errno;
-use abi::mmu::pte;
 use abi::segment::MAX_LDT_ENTRIES;
 
 use super::Stop;
@@ -54,7 +53,7 @@ pub fn frame<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, index: usize) -> 
     }
     let address = vcpu.ldt_base.wrapping_add((index as u64) << 12);
     let root = Mfn(vcpu.kernel_table);
-    let entry = hv.mm().translate(root, address).filter(|entry| entry & pte::RW == 0).ok_or(Errno::INVAL)?;
+    let entry = hv.mm().translate(root, address).ok_or(Errno::INVAL)?;
     let mfn = frame_of(entry);
     hv.mm().get_frame_as(mfn, who.domain, PageType::Descriptor)?;
     if let Some(vcpu) = hv.vcpu_mut(who) {

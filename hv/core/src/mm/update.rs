@@ -8,9 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use abi::errno::Errno;
 use abi::mmu::pte;
 
-use super::entry::{
-    ALLOWED_L1, ALLOWED_UPPER, FREE_L1, FREE_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, present, writable,
-};
+use super::entry::{FREE_L1, FREE_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, present, writable};
 use super::{Mm, Stop};
 use crate::frames::{Frame, PageType};
 use crate::ids::{DomId, Mfn};
@@ -75,10 +73,8 @@ impl<M: Machine> Mm<'_, M> {
             self.put_l1_entry(old);
             return Ok(());
         }
-        if new & !ALLOWED_L1 != 0 {
-            return Err(Errno::INVAL.into());
-        }
         let new = adjust_l1(new);
+        // Bits that are not allowed are not free either: they never get past this without a check.
         if (old ^ new) & !FREE_L1 == 0 {
             exchange(word, old, new, store)?;
             return Ok(());
@@ -124,9 +120,6 @@ impl<M: Machine> Mm<'_, M> {
             let old = exchange(word, old, new, store)?;
             self.put_upper_entry(old);
             return Ok(());
-        }
-        if new & !ALLOWED_UPPER != 0 {
-            return Err(Errno::INVAL.into());
         }
         let new = adjust_upper(new);
         if (old ^ new) & !FREE_UPPER == 0 {

@@ -102,7 +102,6 @@ impl<M: Machine> Mm<'_, M> {
     pub(super) fn take_apart_l1(&mut self, mfn: Mfn, frame: &'static Frame) {
         self.put_l1_entries(mfn, ENTRIES);
         frame.set_usage(frame.usage().with(PageType::L1, 0).set_validated(false));
-        frame.set_stamp(self.frames.clock.now());
     }
 
     fn put_l1_entries(&mut self, mfn: Mfn, count: usize) {
@@ -192,7 +191,6 @@ impl<M: Machine> Mm<'_, M> {
                 return false;
             }
         }
-        frame.set_stamp(self.frames.clock.now());
         frame.set_usage(frame.usage().set_partial(None));
         true
     }
