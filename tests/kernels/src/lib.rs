@@ -1,0 +1,7 @@
+//! What the test kernels share: how they report, how they enter user mode, how they provoke a trap and look at it.
+//!
+//! A test kernel is a guest that tries something which a benign guest would not, or which it relies on, and says itself how it went.
+//! The same ELF boots on Domus and on Xen, so that every claim made here is checked against a second implementation.
+#![no_std]
+
+pub mod tables;
