@@ -31,15 +31,11 @@ fn next(state: &mut u64) -> u64 {
 fn system_time_is_what_the_frequency_says() {
     let mut random = 0x9e37_79b9_7f4a_7c15;
     for _ in 0..20_000 {
-        // 300 MHz to 8 GHz, as a fraction below one and a shift.
+        // 300 MHz to 8 GHz; nanoseconds per tick as a fraction of 2^64, of which the upper 32 significant bits go to the guest.
         let khz = 300_000 + next(&mut random) % 7_700_000;
-        let (mut scale, mut shift) = (1_000_000_000_000_u128 << 32, 0i8);
-        scale /= u128::from(khz) * 1000 * 1000;
-        scale *= 1000;
-        while scale >= 1 << 32 {
-            scale >>= 1;
-            shift += 1;
-        }
+        let per_tick = (1_000_000_u128 << 64) / u128::from(khz);
+        let shift = 64 - per_tick.leading_zeros() as i8;
+        let scale = per_tick >> (32 + shift);
         let info = VcpuTimeInfo {
             tsc_timestamp: next(&mut random),
             system_time: next(&mut random) >> 8,
