@@ -240,6 +240,30 @@ fn a_page_table_is_never_granted_for_writing() {
     s.world.check();
 }
 
+/// A table of tables that was let go holds references until it is taken apart; then it is memory like any other.
+#[test]
+fn a_former_page_table_can_be_granted_once_it_is_taken_apart() {
+    let mut s = scene();
+    let [l2, l1] = [s.frame(1, 0), s.frame(1, 0)];
+    s.world.hv.machine.word(l2, 5).store(l1.address() | 7, SeqCst);
+    s.grant(1, 9, GTF_PERMIT_ACCESS, 2, l2);
+    let let_go = |s: &mut Scene| {
+        s.world.hv.machine.word(l2, 5).store(l1.address() | 7, SeqCst);
+        s.world.hv.mm().get_frame_as(l2, 1, PageType::L2).expect("a valid table");
+        s.world.hv.mm().put_frame_as(l2);
+        assert!(s.world.hv.frames.get(l2).unwrap().usage().partial());
+    };
+    let_go(&mut s);
+    let handle = s.map(2, 1, 9, WRITE, AT).unwrap();
+    assert_eq!(s.reach(2, AT), Some((l2, true)));
+    assert_eq!(s.unmap(2, handle, AT), GNTST_OKAY);
+    let_go(&mut s);
+    let dest = CopyPtr { ref_or_frame: 9, domid: 1, ..CopyPtr::default() };
+    let request = Copy { flags: GNTCOPY_DEST_GREF, len: 8, source: own(&s, 2), dest, ..Copy::default() };
+    assert_eq!(s.copy(2, request), GNTST_OKAY);
+    s.world.check_memory();
+}
+
 #[test]
 fn there_must_be_a_place_for_the_mapping() {
     let mut s = scene();
@@ -597,6 +621,27 @@ fn a_fault_in_the_middle_leaves_nothing_half_done() {
     assert_eq!(s.world.call(2, Number::Grants, [u64::from(OP_UNMAP_GRANT_REF), last, 2, 0, 0]), Errno::FAULT.as_ret());
     assert_eq!(s.reach(2, AT), None);
     assert_eq!((s.flags(1, 9), s.refs(frame)), (GTF_PERMIT_ACCESS, (1, 0)));
+    s.world.check();
+}
+
+/// What stands behind an element that faulted is not looked at.
+#[test]
+fn a_fault_ends_the_array() {
+    let mut s = scene();
+    let frame = s.frame(1, 0);
+    s.grant(1, 9, GTF_PERMIT_ACCESS, 2, frame);
+    let handle = s.map(2, 1, 9, WRITE, AT).unwrap();
+    // The first element lies on a page that can only be read, the second on one that can be written.
+    let first = 0x3000 - size_of::<UnmapGrantRef>() as u64;
+    s.world.write(2, first, &UnmapGrantRef { handle: 99, host_addr: AT, status: 77, ..UnmapGrantRef::default() });
+    s.world.write(2, 0x3000, &UnmapGrantRef { handle, host_addr: AT, ..UnmapGrantRef::default() });
+    let slot = s.world.hv.mm().walk(s.spaces[2].root, 0x2000).unwrap();
+    let read_only = s.spaces[2].pages[2].address() | abi::mmu::pte::PRESENT | abi::mmu::pte::USER;
+    s.world.hv.mm().update_l1(slot, read_only, 2, Store::Replace).expect("a guest may make a page read-only");
+    s.world.hv.cpus[0].current = None;
+    let result = s.world.call(2, Number::Grants, [u64::from(OP_UNMAP_GRANT_REF), first, 2, 0, 0]);
+    assert_eq!(result, Errno::FAULT.as_ret());
+    assert!(s.reach(2, AT).is_some() && !s.revoke(1, 9));
     s.world.check();
 }
 
