@@ -48,7 +48,10 @@ impl Buddy {
         let (mut block, mut order) = (first, order);
         while order < MAX_ORDER {
             let neighbour = block ^ (1 << order);
-            if !table.get(neighbour as usize).is_some_and(|frame| is_free_block(frame, order)) {
+            if !table
+                .get(neighbour as usize)
+                .is_some_and(|frame| is_free_block(frame, order))
+            {
                 break;
             }
             self.unlink(table, neighbour, order);

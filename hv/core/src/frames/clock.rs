@@ -101,7 +101,10 @@ mod tests {
         assert_eq!(clock.stale(stamp), CpuMask(1));
         clock.flushed(CpuMask(1));
         assert_eq!(clock.stale(stamp), CpuMask(0));
-        assert_eq!(clock.stale(clock.now()), CpuMask(3) /* neither since */ );
+        assert_eq!(
+            clock.stale(clock.now()),
+            CpuMask(3) /* neither since */
+        );
     }
 
     #[test]

@@ -97,7 +97,10 @@ impl Frames {
     pub fn open(&mut self, domain: DomId, limit: u64) {
         let account = &mut self.accounts[usize::from(domain)];
         assert!(account.is_empty(), "the number is in use still");
-        *account = DomainFrames { limit, ..DomainFrames::new() };
+        *account = DomainFrames {
+            limit,
+            ..DomainFrames::new()
+        };
     }
 
     /// The numbers for `machine_info`.
@@ -145,7 +148,7 @@ impl Frames {
 
     /// Frees one reserved frame; false if it is not reserved.
     pub fn release_reserved(&mut self, mfn: Mfn) -> bool {
-        let reserved = self.get(mfn).is_some_and(|frame| is_reserved(frame)) && mfn.is_some();
+        let reserved = self.get(mfn).is_some_and(is_reserved) && mfn.is_some();
         if reserved {
             self.buddy.give(self.table, mfn.0 as u32, 0);
         }
@@ -157,7 +160,7 @@ impl Frames {
     /// # Errors
     /// It is not reserved, or the domain has all that it may have.
     pub fn adopt(&mut self, mfn: Mfn, domain: DomId) -> Result<(), NoFrame> {
-        if !mfn.is_some() || !self.get(mfn).is_some_and(|frame| is_reserved(frame)) {
+        if !mfn.is_some() || !self.get(mfn).is_some_and(is_reserved) {
             return Err(NoFrame::Unavailable);
         }
         self.room(domain, 1)?;
@@ -170,7 +173,12 @@ impl Frames {
     /// 2^`order` adjacent frames for an object of the hypervisor, charged to a domain's overhead if one is named.
     ///
     /// Their contents are whatever was there; [`Machine::object`] zeroes.
-    pub fn allocate_run<M: Machine>(&mut self, machine: &M, order: u32, charge: Option<DomId>) -> Option<FrameRun> {
+    pub fn allocate_run<M: Machine>(
+        &mut self,
+        machine: &M,
+        order: u32,
+        charge: Option<DomId>,
+    ) -> Option<FrameRun> {
         if order > MAX_ORDER {
             return None;
         }
@@ -181,7 +189,8 @@ impl Frames {
         }
         let head = &self.table[first as usize];
         head.set_usage(Usage::block(order));
-        head.work.store(charge.map_or(0, |domain| u32::from(domain) + 1), Relaxed);
+        head.work
+            .store(charge.map_or(0, |domain| u32::from(domain) + 1), Relaxed);
         if let Some(domain) = charge {
             self.accounts[usize::from(domain)].overhead += 1 << order;
         }
@@ -212,7 +221,11 @@ impl Frames {
         machine.set_m2p(mfn, abi::layout::INVALID_M2P_ENTRY);
         let frame = self.known(mfn);
         frame.give_to(Owner::Domain(domain), 1, false, true);
-        frame.set_usage(Usage::UNUSED.with(PageType::Writable, 1).set_validated(true));
+        frame.set_usage(
+            Usage::UNUSED
+                .with(PageType::Writable, 1)
+                .set_validated(true),
+        );
         self.accounts[usize::from(domain)].overhead += 1;
         Some(mfn)
     }
@@ -220,7 +233,10 @@ impl Frames {
     /// Gives up the hypervisor's hold of a shared frame; it is freed when the domain's mappings are gone, too.
     pub fn free_shared(&mut self, mfn: Mfn) {
         let frame = self.known(mfn);
-        assert!(frame.shared() && frame.usage().is(PageType::Writable), "a shared frame");
+        assert!(
+            frame.shared() && frame.usage().is(PageType::Writable),
+            "a shared frame"
+        );
         frame.set_usage(frame.usage().less());
         frame.set_stamp(self.clock.now());
         self.put_ref(mfn);
@@ -240,12 +256,20 @@ impl Frames {
     ///
     /// # Errors
     /// As [`Frames::allocate_for`].
-    pub fn allocate_block_for<M: Machine>(&mut self, machine: &M, domain: DomId, order: u32) -> Result<Mfn, NoFrame> {
+    pub fn allocate_block_for<M: Machine>(
+        &mut self,
+        machine: &M,
+        domain: DomId,
+        order: u32,
+    ) -> Result<Mfn, NoFrame> {
         if order > MAX_ORDER {
             return Err(NoFrame::Exhausted);
         }
         self.room(domain, 1 << order)?;
-        let first = self.buddy.take(self.table, order).ok_or(NoFrame::Exhausted)?;
+        let first = self
+            .buddy
+            .take(self.table, order)
+            .ok_or(NoFrame::Exhausted)?;
         self.forget_translations(machine, first, order);
         for mfn in first..first + (1 << order) {
             let frame = Mfn(u64::from(mfn));
@@ -339,7 +363,9 @@ impl Frames {
     /// Makes sure that no CPU has a translation to these frames from their last life.
     fn forget_translations<M: Machine>(&mut self, machine: &M, first: u32, order: u32) {
         let block = &self.table[first as usize..first as usize + (1 << order)];
-        let latest = block.iter().fold(0, |mask, frame| mask | self.clock.stale(frame.stamp()).0);
+        let latest = block
+            .iter()
+            .fold(0, |mask, frame| mask | self.clock.stale(frame.stamp()).0);
         self.flush(machine, CpuMask(latest), Flush::All);
     }
 
@@ -364,9 +390,14 @@ impl Frames {
     #[cold]
     fn release(&mut self, mfn: Mfn) {
         let frame = self.known(mfn);
-        let Owner::Domain(domain) = frame.owner() else { panic!("only domains' frames are counted") };
+        let Owner::Domain(domain) = frame.owner() else {
+            panic!("only domains' frames are counted")
+        };
         let usage = frame.usage();
-        assert!(usage.count() == 0 && !usage.partial() && !usage.queued(), "a frame without references has no use");
+        assert!(
+            usage.count() == 0 && !usage.partial() && !usage.queued(),
+            "a frame without references has no use"
+        );
         let account = &mut self.accounts[usize::from(domain)];
         if frame.shared() {
             account.overhead -= 1;

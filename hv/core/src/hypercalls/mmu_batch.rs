@@ -54,7 +54,13 @@ pub(super) fn run<M: Machine>(
         Err(Stop::Preempted) => {
             settle(call, owners);
             let list = list.wrapping_add(u64::from(done) * size as u64);
-            Outcome::Again([list, u64::from(count - done | UPDATE_PREEMPTED), report, args[3], args[4]])
+            Outcome::Again([
+                list,
+                u64::from((count - done) | UPDATE_PREEMPTED),
+                report,
+                args[3],
+                args[4],
+            ])
         }
     }
 }
@@ -68,7 +74,11 @@ fn settle<M: Machine>(call: &mut Call<'_, M>, owners: [DomId; 2]) -> bool {
 
 /// Adds to the guest's count, if it can be written: the requests are done either way.
 fn tell<M: Machine>(call: &mut Call<'_, M>, report: u64, done: u32, resumed: bool) {
-    let before: u32 = if resumed { call.read(report).unwrap_or(0) } else { 0 };
+    let before: u32 = if resumed {
+        call.read(report).unwrap_or(0)
+    } else {
+        0
+    };
     let _ = call.write(report, &before.wrapping_add(done));
 }
 

@@ -2,7 +2,8 @@
 
 use abi::errno::Errno;
 use abi::mmu::{
-    MACHPHYS_UPDATE, MmuUpdate, NORMAL_PT_UPDATE, PT_UPDATE_NO_TRANSLATE, PT_UPDATE_PRESERVE_AD, UPDATE_COMMAND_MASK,
+    MACHPHYS_UPDATE, MmuUpdate, NORMAL_PT_UPDATE, PT_UPDATE_NO_TRANSLATE, PT_UPDATE_PRESERVE_AD,
+    UPDATE_COMMAND_MASK,
 };
 
 use super::mmu_batch;
@@ -25,10 +26,16 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
         Ok(owners) => owners,
         Err(error) => return error.into(),
     };
-    mmu_batch::run(call, args, size_of::<MmuUpdate>(), [owners.tables, owners.frames], |call, address| {
-        let request: MmuUpdate = call.read(address)?;
-        one(call, request, owners)
-    })
+    mmu_batch::run(
+        call,
+        args,
+        size_of::<MmuUpdate>(),
+        [owners.tables, owners.frames],
+        |call, address| {
+            let request: MmuUpdate = call.read(address)?;
+            one(call, request, owners)
+        },
+    )
 }
 
 /// The low half names the owner of frames, the high half, less one, the owner of tables (0: the caller).
@@ -46,15 +53,25 @@ fn owners<M: Machine>(call: &mut Call<'_, M>, foreign: u32) -> Result<Owners, Er
 fn one<M: Machine>(call: &mut Call<'_, M>, request: MmuUpdate, owners: Owners) -> Result<(), Stop> {
     let address = request.ptr & !UPDATE_COMMAND_MASK;
     match request.ptr & UPDATE_COMMAND_MASK {
-        NORMAL_PT_UPDATE | PT_UPDATE_NO_TRANSLATE => change(call, address, request.val, owners, Store::Replace),
+        NORMAL_PT_UPDATE | PT_UPDATE_NO_TRANSLATE => {
+            change(call, address, request.val, owners, Store::Replace)
+        }
         PT_UPDATE_PRESERVE_AD => change(call, address, request.val, owners, Store::KeepAccessed),
-        MACHPHYS_UPDATE => set_physical(call, Mfn::containing(address), request.val, owners).map_err(Stop::from),
+        MACHPHYS_UPDATE => {
+            set_physical(call, Mfn::containing(address), request.val, owners).map_err(Stop::from)
+        }
         _ => Err(Errno::NOSYS.into()),
     }
 }
 
 #[inline]
-fn change<M: Machine>(call: &mut Call<'_, M>, address: u64, value: u64, owners: Owners, store: Store) -> Result<(), Stop> {
+fn change<M: Machine>(
+    call: &mut Call<'_, M>,
+    address: u64,
+    value: u64,
+    owners: Owners,
+    store: Store,
+) -> Result<(), Stop> {
     if address & 7 != 0 {
         return Err(Errno::INVAL.into());
     }
@@ -62,14 +79,25 @@ fn change<M: Machine>(call: &mut Call<'_, M>, address: u64, value: u64, owners: 
         table: Mfn::containing(address),
         index: (address as usize & 0xfff) >> 3,
     };
-    call.hv.mm().update(slot, value, owners.tables, owners.frames, store)
+    call.hv
+        .mm()
+        .update(slot, value, owners.tables, owners.frames, store)
 }
 
-fn set_physical<M: Machine>(call: &mut Call<'_, M>, mfn: Mfn, pfn: u64, owners: Owners) -> Result<(), Errno> {
+fn set_physical<M: Machine>(
+    call: &mut Call<'_, M>,
+    mfn: Mfn,
+    pfn: u64,
+    owners: Owners,
+) -> Result<(), Errno> {
     if owners.tables != call.who.domain {
         return Err(Errno::PERM);
     }
-    let owned = call.hv.frames.get(mfn).is_some_and(|frame| frame.belongs_to(owners.frames));
+    let owned = call
+        .hv
+        .frames
+        .get(mfn)
+        .is_some_and(|frame| frame.belongs_to(owners.frames));
     if !owned {
         return Err(Errno::INVAL);
     }

@@ -21,7 +21,9 @@ pub fn new_kernel_table<M: Machine>(call: &mut Call<'_, M>, new: Mfn) -> Result<
         super::ldt::forget(call.hv, call.who);
         call.vcpu().kernel_table = new.0;
     }
-    call.hv.frames.load_page_table(&call.hv.machine, call.cpu, new);
+    call.hv
+        .frames
+        .load_page_table(&call.hv.machine, call.cpu, new);
     if new != old && old.is_some() {
         call.hv.mm().put_frame_as(old);
     }
@@ -52,7 +54,12 @@ pub fn new_user_table<M: Machine>(call: &mut Call<'_, M>, new: Mfn) -> Result<()
 ///
 /// # Errors
 /// -EBUSY if it has tables, and those of the calls above; nothing is set then.
-pub fn set_tables<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, kernel: Mfn, user: Mfn) -> Result<(), Stop> {
+pub fn set_tables<M: Machine>(
+    hv: &mut Hypervisor<M>,
+    who: VcpuRef,
+    kernel: Mfn,
+    user: Mfn,
+) -> Result<(), Stop> {
     let vcpu = hv.vcpu_mut(who).ok_or(Errno::SRCH)?;
     if vcpu.kernel_table != 0 || vcpu.user_table != 0 {
         return Err(Errno::BUSY.into());
@@ -75,7 +82,10 @@ pub fn set_tables<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, kernel: Mfn,
 /// Takes both tables from a vCPU that will not run again (or gets a new context). No CPU may have them loaded.
 pub fn drop_tables<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) {
     let Some(vcpu) = hv.vcpu_mut(who) else { return };
-    let tables = [core::mem::take(&mut vcpu.kernel_table), core::mem::take(&mut vcpu.user_table)];
+    let tables = [
+        core::mem::take(&mut vcpu.kernel_table),
+        core::mem::take(&mut vcpu.user_table),
+    ];
     for table in tables.map(Mfn).into_iter().filter(|table| table.is_some()) {
         hv.mm().put_frame_as(table);
     }

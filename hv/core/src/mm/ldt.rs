@@ -19,7 +19,9 @@ const ENTRIES_PER_FRAME: u32 = 512;
 /// # Errors
 /// -EINVAL for more than 8192 entries or an address that cannot be.
 pub fn set<M: Machine>(call: &mut Call<'_, M>, base: u64, entries: u32) -> Result<(), Errno> {
-    if u64::from(entries) > MAX_LDT_ENTRIES || entries != 0 && (base & 0xfff != 0 || !is_guest_address(base)) {
+    if u64::from(entries) > MAX_LDT_ENTRIES
+        || entries != 0 && (base & 0xfff != 0 || !is_guest_address(base))
+    {
         return Err(Errno::INVAL);
     }
     let base = if entries == 0 { 0 } else { base };
@@ -55,7 +57,8 @@ pub fn frame<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, index: usize) -> 
     let root = Mfn(vcpu.kernel_table);
     let entry = hv.mm().translate(root, address).ok_or(Errno::INVAL)?;
     let mfn = frame_of(entry);
-    hv.mm().get_frame_as(mfn, who.domain, PageType::Descriptor)?;
+    hv.mm()
+        .get_frame_as(mfn, who.domain, PageType::Descriptor)?;
     if let Some(vcpu) = hv.vcpu_mut(who) {
         vcpu.ldt_frames[index] = mfn.0;
     }
@@ -75,7 +78,9 @@ pub(super) fn forget<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) {
 /// Gives up the frames of a vCPU's LDT that were mapped so far; true if there were any. The CPU must not use them any more afterwards
 /// ([`Machine::reload_descriptors`], or the vCPU never runs again).
 pub fn drop_frames<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) -> bool {
-    let Some(vcpu) = hv.vcpu_mut(who) else { return false };
+    let Some(vcpu) = hv.vcpu_mut(who) else {
+        return false;
+    };
     let frames = core::mem::take(&mut vcpu.ldt_frames);
     let mut any = false;
     for mfn in frames.into_iter().filter(|&mfn| mfn != 0) {

@@ -16,7 +16,9 @@ impl<M: Machine> Mm<'_, M> {
         self.frames.close(domain);
         let mut slice = 0;
         while let Some(mfn) = self.frames.first_of(domain) {
-            self.frames.give_back(mfn, domain).expect("it is on the list");
+            self.frames
+                .give_back(mfn, domain)
+                .expect("it is on the list");
             if self.slice_ends(&mut slice) {
                 return false;
             }
@@ -37,6 +39,6 @@ impl<M: Machine> Mm<'_, M> {
     }
     fn slice_ends(&self, slice: &mut u32) -> bool {
         *slice += 1;
-        *slice % SLICE == 0 && self.machine.interrupt_pending()
+        slice.is_multiple_of(SLICE) && self.machine.interrupt_pending()
     }
 }
