@@ -102,11 +102,7 @@ impl Errno {
     /// # Errors
     /// The error that the value stands for.
     pub const fn from_ret(ret: i64) -> Result<u64, Errno> {
-        if ret < 0 && ret >= -4095 {
-            Err(Errno(-ret as i32))
-        } else {
-            Ok(ret as u64)
-        }
+        if ret < 0 && ret >= -4095 { Err(Errno(-ret as i32)) } else { Ok(ret as u64) }
     }
 }
 

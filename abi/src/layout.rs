@@ -23,8 +23,7 @@ pub const FIRST_HYPERVISOR_SLOT: usize = 256;
 /// Last one.
 pub const LAST_HYPERVISOR_SLOT: usize = 271;
 /// The slots of a top-level table that are the hypervisor's.
-pub const HYPERVISOR_SLOTS: core::ops::RangeInclusive<usize> =
-    FIRST_HYPERVISOR_SLOT..=LAST_HYPERVISOR_SLOT;
+pub const HYPERVISOR_SLOTS: core::ops::RangeInclusive<usize> = FIRST_HYPERVISOR_SLOT..=LAST_HYPERVISOR_SLOT;
 
 /// Whether an address is canonical with four-level paging.
 pub const fn is_canonical(addr: u64) -> bool {

@@ -1,8 +1,6 @@
 //! The few rules that the ABI crate has besides layouts: ring arithmetic, error numbers, names.
 
-use domus_abi::layout::{
-    HYPERVISOR_SLOTS, HYPERVISOR_VIRT_END, HYPERVISOR_VIRT_START, is_canonical,
-};
+use domus_abi::layout::{HYPERVISOR_SLOTS, HYPERVISOR_VIRT_END, HYPERVISOR_VIRT_START, is_canonical};
 use domus_abi::ring::{must_notify, slots};
 use domus_abi::{Errno, control, hypercall, xenstore};
 
@@ -27,11 +25,7 @@ fn the_other_end_is_notified_exactly_when_its_event_index_is_passed() {
                 let passed = (1..=published).contains(&event);
                 let new = start.wrapping_add(published);
                 let at = start.wrapping_add(event);
-                assert_eq!(
-                    must_notify(start, new, at),
-                    passed,
-                    "{start} +{published} event +{event}"
-                );
+                assert_eq!(must_notify(start, new, at), passed, "{start} +{published} event +{event}");
             }
         }
     }
@@ -61,11 +55,7 @@ fn names_and_numbers_agree() {
     assert_eq!(hypercall::name(hypercall::MMU_UPDATE), Some("mmu_update"));
     assert_eq!(hypercall::name(hypercall::CONTROL), Some("control"));
     assert_eq!(hypercall::name(11), None);
-    assert!(
-        (0..u64::from(u16::MAX))
-            .filter(|&n| hypercall::name(n).is_some())
-            .all(|n| n < hypercall::COUNT as u64)
-    );
+    assert!((0..u64::from(u16::MAX)).filter(|&n| hypercall::name(n).is_some()).all(|n| n < hypercall::COUNT as u64));
     assert_eq!(control::op_name(control::OP_POWER), Some("power"));
     assert_eq!(control::op_name(control::OP_POWER + 1), None);
     for (name, errno) in xenstore::ERRORS {

@@ -24,14 +24,7 @@ fn main(_info: &'static BootInfo) {
         let before = SEEN.load(Ordering::Relaxed);
         time::set_timer(deadline).expect("a one-shot timer");
         events::wait_until(|| SEEN.load(Ordering::Relaxed) != before);
-        println!(
-            "tick {tick}: {}",
-            if time::now() >= deadline {
-                "in time"
-            } else {
-                "early"
-            }
-        );
+        println!("tick {tick}: {}", if time::now() >= deadline { "in time" } else { "early" });
     }
     println!("ticker: {} expirations", SEEN.load(Ordering::Relaxed));
 

@@ -37,20 +37,13 @@ impl BootInfo {
 
     /// The command line up to its first NUL; empty if it is not UTF-8.
     pub fn command_line(&self) -> &'static str {
-        let bytes = self
-            .raw
-            .cmd_line
-            .split(|&b| b == 0)
-            .next()
-            .unwrap_or_default();
+        let bytes = self.raw.cmd_line.split(|&b| b == 0).next().unwrap_or_default();
         str::from_utf8(bytes).unwrap_or_default()
     }
 
     /// The value of the command-line word `key=value`.
     pub fn argument(&self, key: &str) -> Option<&'static str> {
-        self.command_line()
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+        self.command_line().split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
     }
 
     /// Whether this is the first domain of the machine, whose console is the hypervisor's.
@@ -70,14 +63,9 @@ impl BootInfo {
 
     /// The module (ramdisk, archive) that came with the kernel.
     pub fn module(&self) -> Option<&'static [u8]> {
-        let len = usize::try_from(self.raw.mod_len)
-            .ok()
-            .filter(|&len| len != 0)?;
-        let start = if self.raw.flags & SIF_MOD_START_PFN != 0 {
-            memory::pfn_to_virt(self.raw.mod_start)
-        } else {
-            self.raw.mod_start as *mut u8
-        };
+        let len = usize::try_from(self.raw.mod_len).ok().filter(|&len| len != 0)?;
+        let start =
+            if self.raw.flags & SIF_MOD_START_PFN != 0 { memory::pfn_to_virt(self.raw.mod_start) } else { self.raw.mod_start as *mut u8 };
         // SAFETY: the builder maps the module there and the frame allocator starts behind it, so nobody writes to it. With
         // SIF_MOD_START_PFN, which our notes do not ask for, `memory::init` has mapped it.
         Some(unsafe { slice::from_raw_parts(start, len) })

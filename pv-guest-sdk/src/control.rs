@@ -11,8 +11,7 @@ use crate::hypercall::{self, Result};
 /// -EPERM if this domain is not privileged; -ENOSYS if the hypervisor is not Domus.
 pub fn version() -> Result<u32> {
     // SAFETY: the operation takes no structure.
-    unsafe { hypercall::call(CONTROL, [OP_VERSION.into(), VERSION.into(), 0, 0, 0]) }
-        .map(|version| version as u32)
+    unsafe { hypercall::call(CONTROL, [OP_VERSION.into(), VERSION.into(), 0, 0, 0]) }.map(|version| version as u32)
 }
 
 /// Any operation with its structure.
@@ -24,16 +23,5 @@ pub fn version() -> Result<u32> {
 /// -EPERM, -EPROTONOSUPPORT if versions differ, and what the operation returns.
 pub unsafe fn op<T>(operation: u32, argument: &mut T) -> Result {
     // SAFETY: the caller's obligation.
-    unsafe {
-        hypercall::call(
-            CONTROL,
-            [
-                operation.into(),
-                VERSION.into(),
-                core::ptr::from_mut(argument) as u64,
-                0,
-                0,
-            ],
-        )
-    }
+    unsafe { hypercall::call(CONTROL, [operation.into(), VERSION.into(), core::ptr::from_mut(argument) as u64, 0, 0]) }
 }

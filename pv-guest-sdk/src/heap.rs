@@ -39,11 +39,7 @@ unsafe impl Send for Frames {}
 // SAFETY: acquires by `alloc_pages`, which uses no heap.
 unsafe impl Source for Frames {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        let bytes = layout
-            .size()
-            .checked_add(layout.align())
-            .and_then(|bytes| bytes.checked_add(OVERHEAD))
-            .ok_or(())?;
+        let bytes = layout.size().checked_add(layout.align()).and_then(|bytes| bytes.checked_add(OVERHEAD)).ok_or(())?;
         let pages = bytes.div_ceil(PAGE_SIZE).max(STEP);
         let start = memory::alloc_pages(pages).ok_or(())?;
         PAGES.fetch_add(pages, Ordering::Relaxed);
@@ -67,10 +63,7 @@ struct MaskingLock {
 
 // SAFETY: `locked` gives exclusion; with one vCPU and upcalls masked it is never found locked but by a bug.
 unsafe impl RawMutex for MaskingLock {
-    const INIT: Self = MaskingLock {
-        locked: AtomicBool::new(false),
-        was_masked: AtomicBool::new(false),
-    };
+    const INIT: Self = MaskingLock { locked: AtomicBool::new(false), was_masked: AtomicBool::new(false) };
     type GuardMarker = GuardNoSend;
 
     fn lock(&self) {

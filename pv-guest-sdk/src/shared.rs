@@ -20,12 +20,7 @@ static PAGE: Page = Page(UnsafeCell::new([0; PAGE_SIZE]));
 
 /// Puts the shared info frame in the place of [`PAGE`]. The frame that was there is lost to the kernel.
 pub(crate) fn map(machine_address: u64) {
-    let entry = machine_address & pte::ADDR_MASK
-        | pte::PRESENT
-        | pte::RW
-        | pte::ACCESSED
-        | pte::DIRTY
-        | pte::NX;
+    let entry = machine_address & pte::ADDR_MASK | pte::PRESENT | pte::RW | pte::ACCESSED | pte::DIRTY | pte::NX;
     // SAFETY: PAGE is a page of its own that nothing has used yet, and what replaces it is used as shared info only.
     let result = unsafe { hypercall::update_va_mapping(PAGE.0.get() as u64, entry, UVMF_INVLPG) };
     // Without its shared info page the domain cannot even print.

@@ -101,11 +101,7 @@ pub fn take_request() -> Result<Option<Request>> {
 /// Tells the toolstack which requests are honoured; one that does not care may forbid it.
 fn announce() {
     for feature in ["poweroff", "reboot"] {
-        let path = if feature == "poweroff" {
-            "control/feature-poweroff"
-        } else {
-            "control/feature-reboot"
-        };
+        let path = if feature == "poweroff" { "control/feature-poweroff" } else { "control/feature-reboot" };
         let _ = xenstore::write(Transaction::NONE, path, "1");
     }
 }

@@ -18,9 +18,7 @@ pub struct EventGuard {
 impl EventGuard {
     /// Masks upcalls.
     pub fn new() -> EventGuard {
-        EventGuard {
-            was_masked: events::mask_upcalls(),
-        }
+        EventGuard { was_masked: events::mask_upcalls() }
     }
 }
 
@@ -52,19 +50,13 @@ impl<T> IrqMutex<T> {
     /// Locks.
     pub fn lock(&self) -> IrqMutexGuard<'_, T> {
         let events = EventGuard::new();
-        IrqMutexGuard {
-            value: self.0.lock(),
-            _events: events,
-        }
+        IrqMutexGuard { value: self.0.lock(), _events: events }
     }
 
     /// Locks unless somebody holds it, as a panic handler must.
     pub fn try_lock(&self) -> Option<IrqMutexGuard<'_, T>> {
         let events = EventGuard::new();
-        self.0.try_lock().map(|value| IrqMutexGuard {
-            value,
-            _events: events,
-        })
+        self.0.try_lock().map(|value| IrqMutexGuard { value, _events: events })
     }
 }
 

@@ -55,11 +55,7 @@ pub fn now() -> u64 {
 fn at(info: &VcpuTimeInfo, tsc: u64) -> u64 {
     let delta = tsc.saturating_sub(info.tsc_timestamp);
     let shift = u32::from(info.tsc_shift.unsigned_abs());
-    let scaled = if info.tsc_shift < 0 {
-        delta.wrapping_shr(shift)
-    } else {
-        delta.wrapping_shl(shift)
-    };
+    let scaled = if info.tsc_shift < 0 { delta.wrapping_shr(shift) } else { delta.wrapping_shl(shift) };
     let elapsed = (u128::from(scaled) * u128::from(info.tsc_to_system_mul)) >> 32;
     info.system_time.wrapping_add(elapsed as u64)
 }
@@ -69,14 +65,8 @@ pub fn wall_clock() -> (u64, u32) {
     let info = shared::info();
     loop {
         // SAFETY: computes the addresses of fields in the static shared page.
-        let fields = unsafe {
-            [
-                &raw const (*info).wc_version,
-                &raw const (*info).wc_sec,
-                &raw const (*info).wc_nsec,
-                &raw const (*info).wc_sec_hi,
-            ]
-        };
+        let fields =
+            unsafe { [&raw const (*info).wc_version, &raw const (*info).wc_sec, &raw const (*info).wc_nsec, &raw const (*info).wc_sec_hi] };
         let [before, sec, nsec, sec_hi] = fields.map(|field| {
             compiler_fence(Ordering::SeqCst);
             shared::read(field)
@@ -102,10 +92,7 @@ pub fn on_timer(handler: Handler) {
 /// # Errors
 /// What the hypervisor returns.
 pub fn set_timer(deadline_ns: u64) -> Result<()> {
-    let mut argument = vcpu::SetSingleshotTimer {
-        timeout_abs_ns: deadline_ns,
-        ..Default::default()
-    };
+    let mut argument = vcpu::SetSingleshotTimer { timeout_abs_ns: deadline_ns, ..Default::default() };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::vcpu_op(vcpu::OP_SET_SINGLESHOT_TIMER, 0, &mut argument) }?;
     Ok(())

@@ -20,17 +20,8 @@ thread_local! {
 /// When this is no Debian, when we may not install, or when apt-get fails.
 pub fn install(packages: &[&str]) -> Result<()> {
     require()?;
-    say(&format!(
-        "installing the Debian packages {}",
-        packages.join(", ")
-    ));
-    let attempt = || {
-        command::run(
-            privileged("apt-get")?
-                .args(["install", "-y", "--no-install-recommends"])
-                .args(packages),
-        )
-    };
+    say(&format!("installing the Debian packages {}", packages.join(", ")));
+    let attempt = || command::run(privileged("apt-get")?.args(["install", "-y", "--no-install-recommends"]).args(packages));
     retry_after_update(packages, attempt)
 }
 
@@ -45,8 +36,7 @@ pub fn download(package: &str, folder: &Path) -> Result<()> {
         during(&what, || {
             // As root, apt would fetch as the user _apt, who may not write here, and warn about it.
             let mut apt = Command::new("apt-get");
-            apt.args(["-q", "-o", "APT::Sandbox::User=root", "download", package])
-                .current_dir(folder);
+            apt.args(["-q", "-o", "APT::Sandbox::User=root", "download", package]).current_dir(folder);
             command::output(&mut apt).map(drop)
         })
     })
@@ -59,16 +49,13 @@ pub fn download(package: &str, folder: &Path) -> Result<()> {
 pub fn dependencies(package: &str) -> Result<Vec<String>> {
     require()?;
     retry_after_update(&[package], || {
-        let text =
-            command::output(Command::new("apt-cache").args(["depends", "--important", package]))?;
+        let text = command::output(Command::new("apt-cache").args(["depends", "--important", package]))?;
         Ok(parse_dependencies(&text))
     })
 }
 
 fn parse_dependencies(text: &str) -> Vec<String> {
-    let depends = text
-        .lines()
-        .filter_map(|line| line.trim().trim_start_matches('|').strip_prefix("Depends:"));
+    let depends = text.lines().filter_map(|line| line.trim().trim_start_matches('|').strip_prefix("Depends:"));
     depends.map(|name| name.trim().to_owned()).collect()
 }
 
@@ -88,14 +75,10 @@ fn retry_after_update<T>(packages: &[&str], attempt: impl Fn() -> Result<T>) -> 
 }
 
 fn known(package: &str) -> bool {
-    let policy = Command::new("apt-cache")
-        .args(["policy", package])
-        .stderr(Stdio::null())
-        .output();
+    let policy = Command::new("apt-cache").args(["policy", package]).stderr(Stdio::null()).output();
     policy.is_ok_and(|policy| {
         let text = String::from_utf8_lossy(&policy.stdout).into_owned();
-        text.lines()
-            .any(|line| line.trim().starts_with("Candidate:") && !line.contains("(none)"))
+        text.lines().any(|line| line.trim().starts_with("Candidate:") && !line.contains("(none)"))
     })
 }
 
@@ -109,9 +92,7 @@ fn update() -> Result<()> {
 
 fn require() -> Result<()> {
     if !command::exists("apt-get") || !command::exists("dpkg-deb") {
-        bail!(
-            "this step needs Debian's packages (apt-get and dpkg-deb were not found): use a Debian 12 machine or container"
-        );
+        bail!("this step needs Debian's packages (apt-get and dpkg-deb were not found): use a Debian 12 machine or container");
     }
     Ok(())
 }
@@ -139,9 +120,6 @@ mod tests {
     #[test]
     fn dependencies_are_read() {
         let text = "linux-image-cloud-amd64\n  Depends: linux-image-6.1.0-56-cloud-amd64\n |Depends: a\n  Suggests: b\n";
-        assert_eq!(
-            parse_dependencies(text),
-            ["linux-image-6.1.0-56-cloud-amd64", "a"]
-        );
+        assert_eq!(parse_dependencies(text), ["linux-image-6.1.0-56-cloud-amd64", "a"]);
     }
 }

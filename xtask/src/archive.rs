@@ -31,13 +31,7 @@ impl Archive {
     /// # Errors
     /// When the path leaves the tree or goes through a file.
     pub fn bytes(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<()> {
-        self.insert(
-            path,
-            Entry::File {
-                bytes: bytes.into(),
-                executable: false,
-            },
-        )
+        self.insert(path, Entry::File { bytes: bytes.into(), executable: false })
     }
 
     /// Adds a file that may be executed.
@@ -45,13 +39,7 @@ impl Archive {
     /// # Errors
     /// When the path leaves the tree or goes through a file.
     pub fn program(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<()> {
-        self.insert(
-            path,
-            Entry::File {
-                bytes: bytes.into(),
-                executable: true,
-            },
-        )
+        self.insert(path, Entry::File { bytes: bytes.into(), executable: true })
     }
 
     /// Adds a symbolic link.
@@ -59,12 +47,7 @@ impl Archive {
     /// # Errors
     /// When the path leaves the tree or goes through a file.
     pub fn link(&mut self, path: &str, target: &str) -> Result<()> {
-        self.insert(
-            path,
-            Entry::Link {
-                target: target.to_owned(),
-            },
-        )
+        self.insert(path, Entry::Link { target: target.to_owned() })
     }
 
     /// Adds an empty folder.
@@ -80,8 +63,7 @@ impl Archive {
     /// # Errors
     /// When it cannot be read.
     pub fn copy(&mut self, path: &str, source: &Path) -> Result<()> {
-        let bytes =
-            fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
+        let bytes = fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
         self.bytes(path, bytes)
     }
 
@@ -93,9 +75,7 @@ impl Archive {
         for found in WalkDir::new(source).follow_links(true).sort_by_file_name() {
             let found = found.with_context(|| format!("cannot read {}", source.display()))?;
             let below = found.path().strip_prefix(source)?;
-            let below = below
-                .to_str()
-                .with_context(|| format!("{} is no UTF-8", found.path().display()))?;
+            let below = below.to_str().with_context(|| format!("{} is no UTF-8", found.path().display()))?;
             let path = format!("{path}/{below}");
             let kind = found.file_type();
             if kind.is_dir() {
@@ -114,10 +94,7 @@ impl Archive {
     /// # Errors
     /// When a file of one lies where the other has a folder.
     pub fn overlay(&mut self, other: Self) -> Result<()> {
-        other
-            .entries
-            .into_iter()
-            .try_for_each(|(path, entry)| self.insert(&path, entry))
+        other.entries.into_iter().try_for_each(|(path, entry)| self.insert(&path, entry))
     }
 
     /// The archive.
@@ -125,34 +102,17 @@ impl Archive {
     /// # Errors
     /// When a file is larger than the format allows (4 GiB).
     pub fn pack(&self) -> Result<Vec<u8>> {
-        let inputs = self
-            .entries
-            .iter()
-            .enumerate()
-            .map(|(index, (path, entry))| {
-                let (kind, mode, bytes): (_, _, &[u8]) = match entry {
-                    Entry::Folder => (ModeFileType::Directory, 0o755, &[]),
-                    Entry::File {
-                        bytes,
-                        executable: false,
-                    } => (ModeFileType::Regular, 0o644, bytes),
-                    Entry::File {
-                        bytes,
-                        executable: true,
-                    } => (ModeFileType::Regular, 0o755, bytes),
-                    Entry::Link { target } => (ModeFileType::Symlink, 0o777, target.as_bytes()),
-                };
-                let inode = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
-                let links = if matches!(entry, Entry::Folder) { 2 } else { 1 };
-                (
-                    Builder::new(path)
-                        .ino(inode)
-                        .nlink(links)
-                        .mode(mode)
-                        .set_mode_file_type(kind),
-                    Cursor::new(bytes),
-                )
-            });
+        let inputs = self.entries.iter().enumerate().map(|(index, (path, entry))| {
+            let (kind, mode, bytes): (_, _, &[u8]) = match entry {
+                Entry::Folder => (ModeFileType::Directory, 0o755, &[]),
+                Entry::File { bytes, executable: false } => (ModeFileType::Regular, 0o644, bytes),
+                Entry::File { bytes, executable: true } => (ModeFileType::Regular, 0o755, bytes),
+                Entry::Link { target } => (ModeFileType::Symlink, 0o777, target.as_bytes()),
+            };
+            let inode = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
+            let links = if matches!(entry, Entry::Folder) { 2 } else { 1 };
+            (Builder::new(path).ino(inode).nlink(links).mode(mode).set_mode_file_type(kind), Cursor::new(bytes))
+        });
         cpio::write_cpio(inputs, Vec::new()).context("cannot write the archive")
     }
 
@@ -165,20 +125,11 @@ impl Archive {
     fn insert(&mut self, path: &str, entry: Entry) -> Result<()> {
         let path = normal(path)?;
         if path.is_empty() {
-            return if entry == Entry::Folder {
-                Ok(())
-            } else {
-                bail!("a file needs a name")
-            };
+            return if entry == Entry::Folder { Ok(()) } else { bail!("a file needs a name") };
         }
         for (index, _) in path.match_indices('/') {
             let parent = &path[..index];
-            if *self
-                .entries
-                .entry(parent.to_owned())
-                .or_insert(Entry::Folder)
-                != Entry::Folder
-            {
+            if *self.entries.entry(parent.to_owned()).or_insert(Entry::Folder) != Entry::Folder {
                 bail!("/{parent} is a file, so nothing can be put into it");
             }
         }
@@ -225,10 +176,7 @@ pub fn parse_add(argument: &str) -> Result<(PathBuf, String)> {
         return Ok((source.to_owned(), target.to_owned()));
     }
     let name = source.canonicalize()?;
-    let name = name
-        .file_name()
-        .and_then(|name| name.to_str())
-        .with_context(|| format!("--add {argument}: name a target"))?;
+    let name = name.file_name().and_then(|name| name.to_str()).with_context(|| format!("--add {argument}: name a target"))?;
     Ok((source.to_owned(), format!("{target}{name}")))
 }
 
@@ -319,15 +267,7 @@ mod tests {
         fs::write(dir.path().join("sub/file"), "x").unwrap();
         let mut archive = Archive::default();
         archive.copy_tree("/guests/mine", dir.path()).unwrap();
-        assert_eq!(
-            archive.paths(),
-            [
-                "guests",
-                "guests/mine",
-                "guests/mine/sub",
-                "guests/mine/sub/file"
-            ]
-        );
+        assert_eq!(archive.paths(), ["guests", "guests/mine", "guests/mine/sub", "guests/mine/sub/file"]);
     }
 
     #[test]
@@ -338,17 +278,9 @@ mod tests {
         let file = file.to_str().unwrap();
         let target = |argument: &str| parse_add(argument).map(|(_, target)| target);
         assert_eq!(target(file).unwrap(), "/guests/kernel");
-        assert_eq!(
-            target(&format!("{file}:/boot/other")).unwrap(),
-            "/boot/other"
-        );
+        assert_eq!(target(&format!("{file}:/boot/other")).unwrap(), "/boot/other");
         assert_eq!(target(&format!("{file}:/etc/")).unwrap(), "/etc/kernel");
-        assert!(
-            target("/no/such/file")
-                .unwrap_err()
-                .to_string()
-                .contains("/no/such/file")
-        );
+        assert!(target("/no/such/file").unwrap_err().to_string().contains("/no/such/file"));
     }
 
     #[test]

@@ -15,11 +15,7 @@ use crate::progress::during;
 use crate::workspace::Workspace;
 use crate::{cli, compile};
 
-const SETUP: Setup = Setup {
-    memory_mib: 1024,
-    icount: true,
-    timeout: Duration::from_secs(600),
-};
+const SETUP: Setup = Setup { memory_mib: 1024, icount: true, timeout: Duration::from_secs(600) };
 const PREFIX: &str = "domus-bench:";
 
 /// `cargo xtask bench`.
@@ -29,40 +25,21 @@ const PREFIX: &str = "domus-bench:";
 pub fn run(workspace: &Workspace, options: &cli::Bench) -> Result<u8> {
     let kernels = compile::kernels(workspace)?;
     let kernel = kernels.into_iter().find(|kernel| kernel.name == "bench");
-    let kernel = kernel
-        .context("there is no kernel `bench` in tests/kernels")?
-        .path;
+    let kernel = kernel.context("there is no kernel `bench` in tests/kernels")?.path;
     let hypervisors = Hypervisors::prepare(workspace)?;
     let xen = during("measuring on Xen", || hypervisors.on_xen(&kernel, SETUP))?;
     if !matches!(xen.ending, Some(Ending::PowerOff | Ending::Reboot)) {
         bail!("the bench kernel did not end well on Xen:\n{}", xen.serial);
     }
-    let domus = during("measuring on Domus", || {
-        hypervisors.on_domus(&kernel, SETUP)
-    })?;
+    let domus = during("measuring on Domus", || hypervisors.on_domus(&kernel, SETUP))?;
     if domus.status != 0 {
-        bail!(
-            "the bench kernel did not end well on Domus (status {}):\n{}{}",
-            domus.status,
-            domus.console,
-            domus.log
-        );
+        bail!("the bench kernel did not end well on Domus (status {}):\n{}{}", domus.status, domus.console, domus.log);
     }
     let rows = join(&measurements(&xen.console), &measurements(&domus.console));
     if rows.is_empty() {
-        bail!(
-            "the bench kernel printed no measurement:\n{}",
-            domus.console
-        );
+        bail!("the bench kernel printed no measurement:\n{}", domus.console);
     }
-    print!(
-        "{}",
-        if options.json {
-            as_json(&rows)
-        } else {
-            as_table(&rows)
-        }
-    );
+    print!("{}", if options.json { as_json(&rows) } else { as_table(&rows) });
     Ok(0)
 }
 
@@ -95,46 +72,24 @@ fn measurements(console: &str) -> Vec<(String, u64)> {
 
 /// All operations, in the order in which they were measured; one that only one side has is shown all the same.
 fn join(xen: &[(String, u64)], domus: &[(String, u64)]) -> Vec<Row> {
-    let find = |list: &[(String, u64)], name: &str| {
-        list.iter()
-            .find(|(other, _)| other == name)
-            .map(|&(_, count)| count)
-    };
+    let find = |list: &[(String, u64)], name: &str| list.iter().find(|(other, _)| other == name).map(|&(_, count)| count);
     let mut rows: Vec<Row> = Vec::new();
     for (name, _) in domus.iter().chain(xen) {
         if !rows.iter().any(|row| row.name == *name) {
-            rows.push(Row {
-                name: name.clone(),
-                xen: find(xen, name),
-                domus: find(domus, name),
-            });
+            rows.push(Row { name: name.clone(), xen: find(xen, name), domus: find(domus, name) });
         }
     }
     rows
 }
 
 fn as_table(rows: &[Row]) -> String {
-    let width = rows
-        .iter()
-        .map(|row| row.name.len())
-        .max()
-        .unwrap_or(0)
-        .max("instructions".len());
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("instructions".len());
     let count = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
-    let mut table = format!(
-        "{:width$}  {:>8}  {:>8}  {:>6}\n",
-        "instructions", "Xen", "Domus", "ratio"
-    );
+    let mut table = format!("{:width$}  {:>8}  {:>8}  {:>6}\n", "instructions", "Xen", "Domus", "ratio");
     for row in rows {
-        let ratio = row
-            .ratio()
-            .map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+        let ratio = row.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
         let (xen, domus) = (count(row.xen), count(row.domus));
-        let _ = writeln!(
-            table,
-            "{:width$}  {xen:>8}  {domus:>8}  {ratio:>6}",
-            row.name
-        );
+        let _ = writeln!(table, "{:width$}  {xen:>8}  {domus:>8}  {ratio:>6}", row.name);
     }
     table
 }
@@ -151,37 +106,17 @@ mod tests {
 
     #[test]
     fn rows_are_joined_by_name() {
-        let xen =
-            measurements("boot\ndomus-bench: null hypercall: 285\ndomus-bench: CR3 load: 1902\n");
-        let domus = measurements(
-            "domus-bench: null hypercall: 100\r\ndomus-bench: new: 1\ndomus-bench: bad: x\n",
-        );
+        let xen = measurements("boot\ndomus-bench: null hypercall: 285\ndomus-bench: CR3 load: 1902\n");
+        let domus = measurements("domus-bench: null hypercall: 100\r\ndomus-bench: new: 1\ndomus-bench: bad: x\n");
         let rows = join(&xen, &domus);
-        let names: Vec<_> = rows
-            .iter()
-            .map(|row| (row.name.as_str(), row.xen, row.domus))
-            .collect();
-        assert_eq!(
-            names,
-            [
-                ("null hypercall", Some(285), Some(100)),
-                ("new", None, Some(1)),
-                ("CR3 load", Some(1902), None)
-            ]
-        );
+        let names: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.xen, row.domus)).collect();
+        assert_eq!(names, [("null hypercall", Some(285), Some(100)), ("new", None, Some(1)), ("CR3 load", Some(1902), None)]);
     }
 
     #[test]
     fn the_table_lines_up_and_the_json_parses() {
-        let rows = [Row {
-            name: "null hypercall".into(),
-            xen: Some(200),
-            domus: Some(100),
-        }];
-        assert_eq!(
-            as_table(&rows),
-            "instructions         Xen     Domus   ratio\nnull hypercall       200       100    0.50\n"
-        );
+        let rows = [Row { name: "null hypercall".into(), xen: Some(200), domus: Some(100) }];
+        assert_eq!(as_table(&rows), "instructions         Xen     Domus   ratio\nnull hypercall       200       100    0.50\n");
         let json: serde_json::Value = serde_json::from_str(&as_json(&rows)).unwrap();
         assert_eq!(json["rows"][0]["ratio"], 0.5);
     }

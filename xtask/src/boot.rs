@@ -38,11 +38,7 @@ impl Hypervisors {
     /// When one of them cannot be had.
     pub fn prepare(workspace: &Workspace) -> Result<Self> {
         deps::qemu()?;
-        Ok(Self {
-            domus: compile::hypervisor(workspace)?,
-            xen: debs::xen(workspace)?,
-            logs: workspace.out()?,
-        })
+        Ok(Self { domus: compile::hypervisor(workspace)?, xen: debs::xen(workspace)?, logs: workspace.out()? })
     }
 
     /// Boots the ELF as first domain of Domus.
@@ -50,17 +46,10 @@ impl Hypervisors {
     /// # Errors
     /// When QEMU cannot be started.
     pub fn on_domus(&self, elf: &Path, setup: Setup) -> Result<domus::Report> {
-        let log = tempfile::Builder::new()
-            .prefix("domus-")
-            .suffix(".log")
-            .tempfile_in(&self.logs)?;
+        let log = tempfile::Builder::new().prefix("domus-").suffix(".log").tempfile_in(&self.logs)?;
         let mut machine = machine(&self.domus, elf, setup);
         machine.serial = vec![Serial::Stdio, Serial::File(log.path().to_owned())];
-        let plan = Plan {
-            terminal: false,
-            log: Some(log.path().to_owned()),
-            timeout: Some(setup.timeout),
-        };
+        let plan = Plan { terminal: false, log: Some(log.path().to_owned()), timeout: Some(setup.timeout) };
         domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())
     }
 

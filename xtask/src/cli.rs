@@ -33,20 +33,13 @@ pub enum Task {
 
 /// Options of `run`.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "On a terminal, Ctrl-C reaches Dom0. Ctrl-A X leaves QEMU, Ctrl-A Ctrl-A sends a Ctrl-A.\n\
+#[command(after_help = "On a terminal, Ctrl-C reaches Dom0. Ctrl-A X leaves QEMU, Ctrl-A Ctrl-A sends a Ctrl-A.\n\
     Exit status: with --exec, that of the first command that failed, else 0; with --initial-domain, 0 for poweroff or reboot, 1 for \
     a crash; 125 if the hypervisor panicked or did not say how the run ended, and for the timeout.\n\n\
-    Example: cargo xtask run --exec 'dom create /guests/hello.toml' --exec 'dom list'"
-)]
+    Example: cargo xtask run --exec 'dom create /guests/hello.toml' --exec 'dom list'")]
 pub struct Run {
     /// Run this Dom0 command without a terminal, then power off; may be repeated
-    #[arg(
-        long,
-        value_name = "COMMAND",
-        conflicts_with = "initial_domain",
-        allow_hyphen_values = true
-    )]
+    #[arg(long, value_name = "COMMAND", conflicts_with = "initial_domain", allow_hyphen_values = true)]
     pub exec: Vec<String>,
     #[command(flatten)]
     pub tree: Tree,
@@ -62,12 +55,7 @@ pub struct Run {
     #[arg(long, value_name = "ELF")]
     pub hypervisor: Option<PathBuf>,
     /// The hypervisor's command line
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub append: String,
 }
 
@@ -104,10 +92,8 @@ pub struct Machine {
 
 /// Options of `test`.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "The last line is `N passed, N failed, N skipped`. Exit status: 0 if something passed and nothing failed.\n\n\
-    Example: cargo xtask test lint examples/hello"
-)]
+#[command(after_help = "The last line is `N passed, N failed, N skipped`. Exit status: 0 if something passed and nothing failed.\n\n\
+    Example: cargo xtask test lint examples/hello")]
 pub struct Test {
     /// Run only the steps whose names contain one of these
     pub filter: Vec<String>,
@@ -136,10 +122,8 @@ pub struct Image {
 
 /// Options of `xen`.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "The domain's console goes to standard output. Exit status: 0 for poweroff or reboot, 1 for a crash, 125 if \
-    Xen did not say, and for the timeout."
-)]
+#[command(after_help = "The domain's console goes to standard output. Exit status: 0 for poweroff or reboot, 1 for a crash, 125 if \
+    Xen did not say, and for the timeout.")]
 pub struct Xen {
     /// The kernel
     pub elf: PathBuf,
@@ -165,12 +149,8 @@ mod tests {
 
     #[test]
     fn qemu_arguments_follow_two_dashes() {
-        let cli = Cli::parse_from([
-            "xtask", "run", "--exec", "ls", "--exec", "ps", "--", "-s", "-S",
-        ]);
-        let Task::Run(run) = cli.task else {
-            panic!("not run")
-        };
+        let cli = Cli::parse_from(["xtask", "run", "--exec", "ls", "--exec", "ps", "--", "-s", "-S"]);
+        let Task::Run(run) = cli.task else { panic!("not run") };
         assert_eq!(run.exec, ["ls", "ps"]);
         assert_eq!(run.machine.qemu, ["-s", "-S"]);
         assert_eq!(run.machine.memory, 4096);

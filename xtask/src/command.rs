@@ -26,15 +26,9 @@ pub fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| cannot_start(command))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` failed ({}): {}",
-            line(command),
-            output.status,
-            said.trim()
-        );
+        bail!("`{}` failed ({}): {}", line(command), output.status, said.trim());
     }
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("`{}` printed no UTF-8", line(command)))
+    String::from_utf8(output.stdout).with_context(|| format!("`{}` printed no UTF-8", line(command)))
 }
 
 /// Whether a program of this name can be started.
@@ -47,11 +41,7 @@ pub fn exists(program: &str) -> bool {
 
 /// The command as a person would type it.
 pub fn line(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(OsStr::to_string_lossy)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 
 fn cannot_start(command: &Command) -> String {

@@ -36,11 +36,7 @@ impl Kind {
             Self::Hypervisor => {
                 let script = workspace.root.join("hv/machine/link.ld");
                 let script = format!("-Clink-arg=-T{}", script.display());
-                vec![
-                    "-Crelocation-model=pic".into(),
-                    "-Clink-arg=-no-pie".into(),
-                    script,
-                ]
+                vec!["-Crelocation-model=pic".into(), "-Clink-arg=-no-pie".into(), script]
             }
             // The SDK's build script says how a guest is linked, so that a plain `cargo build` outside this tree does the same.
             Self::Guest => Vec::new(),
@@ -65,10 +61,7 @@ pub struct Program {
 /// # Errors
 /// When it does not compile.
 pub fn hypervisor(workspace: &Workspace) -> Result<PathBuf> {
-    one(
-        programs(workspace, Kind::Hypervisor, &["-p", "domus-hv"])?,
-        "domus-hv",
-    )
+    one(programs(workspace, Kind::Hypervisor, &["-p", "domus-hv"])?, "domus-hv")
 }
 
 /// Dom0.
@@ -76,10 +69,7 @@ pub fn hypervisor(workspace: &Workspace) -> Result<PathBuf> {
 /// # Errors
 /// When it does not compile.
 pub fn dom0(workspace: &Workspace) -> Result<PathBuf> {
-    one(
-        programs(workspace, Kind::Guest, &["-p", "domus-dom0"])?,
-        "domus-dom0",
-    )
+    one(programs(workspace, Kind::Guest, &["-p", "domus-dom0"])?, "domus-dom0")
 }
 
 /// The SDK's examples, sorted by name.
@@ -87,11 +77,7 @@ pub fn dom0(workspace: &Workspace) -> Result<PathBuf> {
 /// # Errors
 /// When they do not compile.
 pub fn examples(workspace: &Workspace) -> Result<Vec<Program>> {
-    programs(
-        workspace,
-        Kind::Guest,
-        &["-p", "pv-guest-sdk", "--examples"],
-    )
+    programs(workspace, Kind::Guest, &["-p", "pv-guest-sdk", "--examples"])
 }
 
 /// The test kernels, sorted by name.
@@ -129,14 +115,9 @@ pub fn cargo(workspace: &Workspace, kind: Kind, subcommand: &str) -> Result<Comm
     let toolchain = toolchain()?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&workspace.root).arg(subcommand);
-    cargo
-        .args(["--release", "--target", deps::TARGET, "--target-dir"])
-        .arg(workspace.build(kind.folder()));
+    cargo.args(["--release", "--target", deps::TARGET, "--target-dir"]).arg(workspace.build(kind.folder()));
     // Encoded flags win over all other sources, so that a RUSTFLAGS of the user's cannot replace what the image needs to boot.
-    cargo.env(
-        "CARGO_ENCODED_RUSTFLAGS",
-        kind.flags(workspace).join("\u{1f}"),
-    );
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", kind.flags(workspace).join("\u{1f}"));
     toolchain.apply(&mut cargo);
     Ok(cargo)
 }
@@ -155,9 +136,7 @@ fn toolchain() -> Result<Toolchain> {
 
 fn programs(workspace: &Workspace, kind: Kind, what: &[&str]) -> Result<Vec<Program>> {
     let mut cargo = cargo(workspace, kind, "build")?;
-    cargo
-        .args(what)
-        .arg("--message-format=json-render-diagnostics");
+    cargo.args(what).arg("--message-format=json-render-diagnostics");
     cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = cargo.output().context("cannot start cargo")?;
     if !output.status.success() {
@@ -185,9 +164,7 @@ fn parse_artifacts(messages: &str) -> Vec<Program> {
 
 fn one(programs: Vec<Program>, name: &str) -> Result<PathBuf> {
     let found = programs.into_iter().find(|program| program.name == name);
-    found
-        .map(|program| program.path)
-        .with_context(|| format!("cargo built no {name}"))
+    found.map(|program| program.path).with_context(|| format!("cargo built no {name}"))
 }
 
 #[cfg(test)]
@@ -203,10 +180,7 @@ mod tests {
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        let hello = Program {
-            name: "hello".into(),
-            path: "/t/hello".into(),
-        };
+        let hello = Program { name: "hello".into(), path: "/t/hello".into() };
         assert_eq!(parse_artifacts(messages), [hello]);
     }
 }

@@ -18,9 +18,7 @@ pub fn xen(workspace: &Workspace) -> Result<PathBuf> {
     let tree = unpacked(workspace, "xen-hypervisor-4.17-amd64", "./boot")?;
     let elf = tree.join("xen.elf");
     if !elf.exists() {
-        let compressed = only_file(&tree.join("boot"), |name| {
-            name.starts_with("xen-") && name.ends_with(".gz")
-        })?;
+        let compressed = only_file(&tree.join("boot"), |name| name.starts_with("xen-") && name.ends_with(".gz"))?;
         let mut bytes = Vec::new();
         flate2::read::GzDecoder::new(fs::File::open(&compressed)?)
             .read_to_end(&mut bytes)
@@ -37,9 +35,7 @@ pub fn xen(workspace: &Workspace) -> Result<PathBuf> {
 pub fn linux(workspace: &Workspace, meta: &str) -> Result<PathBuf> {
     let current = workspace.cache()?.join(meta).join("boot");
     if !current.exists() {
-        let image = apt::dependencies(meta)?
-            .into_iter()
-            .find(|name| name.starts_with("linux-image-"));
+        let image = apt::dependencies(meta)?.into_iter().find(|name| name.starts_with("linux-image-"));
         let image = image.with_context(|| format!("the package {meta} names no kernel"))?;
         unpack_as(workspace, &image, meta, "./boot")?;
     }
@@ -93,20 +89,9 @@ fn downloaded(cache: &Path, package: &str) -> Result<PathBuf> {
 }
 
 fn extract(deb: &Path, into: &Path, part: &str) -> Result<()> {
-    let mut unpack = Command::new("dpkg-deb")
-        .arg("--fsys-tarfile")
-        .arg(deb)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut unpack = Command::new("dpkg-deb").arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped()).spawn()?;
     let stream = unpack.stdout.take().context("dpkg-deb has no output")?;
-    command::output(
-        Command::new("tar")
-            .arg("-x")
-            .arg("-C")
-            .arg(into)
-            .arg(part)
-            .stdin(stream),
-    )?;
+    command::output(Command::new("tar").arg("-x").arg("-C").arg(into).arg(part).stdin(stream))?;
     let status = unpack.wait()?;
     if !status.success() {
         bail!("dpkg-deb could not read {} ({status})", deb.display());
@@ -116,16 +101,12 @@ fn extract(deb: &Path, into: &Path, part: &str) -> Result<()> {
 
 fn only_file(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
     let mut found = Vec::new();
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let entry = entry?;
         if entry.file_name().to_str().is_some_and(&wanted) {
             found.push(entry.path());
         }
     }
     found.sort();
-    found
-        .pop()
-        .with_context(|| format!("{} does not hold what it should", folder.display()))
+    found.pop().with_context(|| format!("{} does not hold what it should", folder.display()))
 }

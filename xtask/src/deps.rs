@@ -38,17 +38,14 @@ pub fn bare_metal() -> Result<Toolchain> {
         say(&format!("adding the Rust target {TARGET}"));
         match command::run(Command::new("rustup").args(["target", "add", TARGET])) {
             Ok(()) => return Ok(Toolchain::Rustup),
-            Err(error) => say(&format!(
-                "{error:#}; falling back to Debian's compiler and its sources"
-            )),
+            Err(error) => say(&format!("{error:#}; falling back to Debian's compiler and its sources")),
         }
     }
     debian_toolchain().context("cannot compile for bare metal: neither rustup's target nor Debian's rustc-web could be had")
 }
 
 fn has_target(rustc: &str) -> bool {
-    let libdir =
-        command::output(Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]));
+    let libdir = command::output(Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]));
     libdir.is_ok_and(|libdir| Path::new(libdir.trim()).is_dir())
 }
 
@@ -59,15 +56,8 @@ fn debian_toolchain() -> Result<Toolchain> {
     }
     let sysroot = command::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let host = command::output(Command::new("rustc").args(["--print", "host-tuple"]))?;
-    let linker = Path::new(sysroot.trim())
-        .join("lib/rustlib")
-        .join(host.trim())
-        .join("bin/rust-lld");
-    anyhow::ensure!(
-        linker.exists(),
-        "the linker {} is missing",
-        linker.display()
-    );
+    let linker = Path::new(sysroot.trim()).join("lib/rustlib").join(host.trim()).join("bin/rust-lld");
+    anyhow::ensure!(linker.exists(), "the linker {} is missing", linker.display());
     Ok(Toolchain::Debian { linker })
 }
 
@@ -75,10 +65,7 @@ impl Toolchain {
     /// Makes a `cargo` command compile with this toolchain.
     pub fn apply(&self, cargo: &mut Command) {
         if let Self::Debian { linker } = self {
-            cargo
-                .env("RUSTC", DEBIAN_RUSTC)
-                .env("RUSTC_BOOTSTRAP", "1")
-                .arg("-Zbuild-std=core,alloc");
+            cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=core,alloc");
             cargo.env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", linker);
         }
     }

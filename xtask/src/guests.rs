@@ -14,10 +14,7 @@ pub fn add(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
     for example in compile::examples(workspace)? {
         tree.copy(&format!("guests/{}", example.name), &example.path)?;
         for (name, extra) in domains(&example.name) {
-            tree.bytes(
-                &format!("guests/{name}.toml"),
-                example_toml(name, &example.name, extra),
-            )?;
+            tree.bytes(&format!("guests/{name}.toml"), example_toml(name, &example.name, extra))?;
         }
     }
     tree.copy("guests/linux.cpio.gz", &ramdisk::build(workspace)?)?;
@@ -33,10 +30,7 @@ pub fn add_generic(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
 }
 
 fn add_linux(workspace: &Workspace, tree: &mut Archive, name: &str, package: &str) -> Result<()> {
-    tree.copy(
-        &format!("guests/vmlinuz-{name}"),
-        &debs::linux(workspace, package)?,
-    )?;
+    tree.copy(&format!("guests/vmlinuz-{name}"), &debs::linux(workspace, package)?)?;
     tree.bytes(&format!("guests/{name}.toml"), linux_toml(name))
 }
 
@@ -44,10 +38,7 @@ fn add_linux(workspace: &Workspace, tree: &mut Archive, name: &str, package: &st
 fn domains(example: &str) -> Vec<(&str, &'static str)> {
     match example {
         // Two are needed for a game: create the one that waits first.
-        "pingpong" => vec![
-            (example, ""),
-            ("pingpong-wait", "cmdline = \"role=wait\"\n"),
-        ],
+        "pingpong" => vec![(example, ""), ("pingpong-wait", "cmdline = \"role=wait\"\n")],
         _ => vec![(example, "")],
     }
 }
@@ -71,8 +62,7 @@ mod tests {
     #[test]
     fn the_configurations_are_toml() {
         for (name, extra) in domains("pingpong") {
-            let table: toml::Table =
-                toml::from_str(&example_toml(name, "pingpong", extra)).unwrap();
+            let table: toml::Table = toml::from_str(&example_toml(name, "pingpong", extra)).unwrap();
             assert_eq!(table["name"].as_str(), Some(name));
             assert_eq!(table["kernel"].as_str(), Some("/guests/pingpong"));
         }

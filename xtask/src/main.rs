@@ -31,11 +31,7 @@ use cli::{Cli, Task};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // `run` promises that 1..=124 is the status of what ran inside; a failure of ours is therefore 125 there.
-    let on_failure = if matches!(cli.task, Task::Run(_)) {
-        domus_harness::STATUS_UNKNOWN
-    } else {
-        1
-    };
+    let on_failure = if matches!(cli.task, Task::Run(_)) { domus_harness::STATUS_UNKNOWN } else { 1 };
     match dispatch(cli.task) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

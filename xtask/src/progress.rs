@@ -27,9 +27,6 @@ pub fn during<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     bar.enable_steady_tick(Duration::from_millis(120));
     let result = work();
     bar.finish_and_clear();
-    say(&format!(
-        "{what}: {}",
-        if result.is_ok() { "done" } else { "failed" }
-    ));
+    say(&format!("{what}: {}", if result.is_ok() { "done" } else { "failed" }));
     result
 }

@@ -38,13 +38,10 @@ cd /
 /// When busybox cannot be had.
 pub fn build(workspace: &Workspace) -> Result<PathBuf> {
     let busybox = debs::busybox(workspace)?;
-    let applets = command::output(Command::new(&busybox).arg("--list-full"))
-        .context("busybox does not name its applets")?;
+    let applets = command::output(Command::new(&busybox).arg("--list-full")).context("busybox does not name its applets")?;
     let path = workspace.out()?.join("linux.cpio.gz");
     let tree = tree(&fs::read(&busybox)?, &applets)?;
-    let mut gzip = GzBuilder::new()
-        .mtime(0)
-        .write(Vec::new(), Compression::default());
+    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
     gzip.write_all(&tree.pack()?)?;
     write(&path, &gzip.finish()?)?;
     Ok(path)
@@ -58,11 +55,7 @@ fn tree(busybox: &[u8], applets: &str) -> Result<Archive> {
     tree.program("init", INIT)?;
     tree.bytes("etc/inittab", INITTAB)?;
     tree.bytes("etc/profile", PROFILE)?;
-    for applet in applets
-        .lines()
-        .map(str::trim)
-        .filter(|applet| !applet.is_empty())
-    {
+    for applet in applets.lines().map(str::trim).filter(|applet| !applet.is_empty()) {
         // usr/bin/x becomes bin/x: one folder less to search.
         let applet = applet.strip_prefix("usr/").unwrap_or(applet);
         if applet != "bin/busybox" && applet.contains('/') {
@@ -79,20 +72,9 @@ mod tests {
 
     #[test]
     fn the_shell_and_poweroff_are_there() {
-        let tree = tree(
-            b"elf",
-            "bin/sh\nsbin/poweroff\nusr/bin/seq\nbin/busybox\nlinuxrc\n",
-        )
-        .unwrap();
+        let tree = tree(b"elf", "bin/sh\nsbin/poweroff\nusr/bin/seq\nbin/busybox\nlinuxrc\n").unwrap();
         let text = String::from_utf8_lossy(&tree.pack().unwrap()).into_owned();
-        for name in [
-            "init",
-            "bin/busybox",
-            "bin/sh",
-            "sbin/poweroff",
-            "bin/seq",
-            "etc/inittab",
-        ] {
+        for name in ["init", "bin/busybox", "bin/sh", "sbin/poweroff", "bin/seq", "etc/inittab"] {
             assert!(text.contains(&format!("{name}\0")), "{name} is missing");
         }
         assert!(!text.contains("linuxrc"));

@@ -23,36 +23,18 @@ pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
     deps::qemu()?;
     // What the user names is looked at first: it is what may be wrong, and compiling takes long.
     let console = Console::choose(options);
-    let given = options
-        .initial_domain
-        .as_deref()
-        .map(checked_elf)
-        .transpose()?;
+    let given = options.initial_domain.as_deref().map(checked_elf).transpose()?;
     let tree = user_tree(&options.tree, &options.exec)?;
     let kernel = match &options.hypervisor {
         Some(elf) => checked_elf(elf)?,
         None => compile::hypervisor(workspace)?,
     };
     // Two runs at once must not take each other's log or archive, so they go with the run; unless somebody is to look at them.
-    let (out, scratch) = (
-        workspace.out()?,
-        tempfile::Builder::new()
-            .prefix("run-")
-            .tempdir_in(workspace.out()?)?,
-    );
-    let folder = if options.dry_run || console == Console::Terminal {
-        &out
-    } else {
-        scratch.path()
-    };
+    let (out, scratch) = (workspace.out()?, tempfile::Builder::new().prefix("run-").tempdir_in(workspace.out()?)?);
+    let folder = if options.dry_run || console == Console::Terminal { &out } else { scratch.path() };
     let module = match given {
         Some(elf) => elf,
-        None => write_image(
-            workspace,
-            tree,
-            options.tree.generic_linux,
-            folder.join("image.cpio"),
-        )?,
+        None => write_image(workspace, tree, options.tree.generic_linux, folder.join("image.cpio"))?,
     };
     let log = folder.join("domus.log");
     let mut machine = machine(&options.machine, kernel, module);
@@ -62,12 +44,7 @@ pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
         println!("{}", machine.command_line());
         return Ok(0);
     }
-    boot(
-        &machine,
-        console,
-        log,
-        options.machine.timeout.map(Duration::from_secs),
-    )
+    boot(&machine, console, log, options.machine.timeout.map(Duration::from_secs))
 }
 
 /// `cargo xtask image`.
@@ -80,35 +57,16 @@ pub fn image(workspace: &Workspace, options: &cli::Image) -> Result<u8> {
         Some(path) => std::path::absolute(path)?,
         None => workspace.out()?.join("image.cpio"),
     };
-    println!(
-        "{}",
-        write_image(workspace, tree, options.tree.generic_linux, path)?.display()
-    );
+    println!("{}", write_image(workspace, tree, options.tree.generic_linux, path)?.display());
     Ok(0)
 }
 
-fn boot(
-    machine: &Machine,
-    console: Console,
-    log: PathBuf,
-    timeout: Option<Duration>,
-) -> Result<u8> {
+fn boot(machine: &Machine, console: Console, log: PathBuf, timeout: Option<Duration>) -> Result<u8> {
     if console == Console::Terminal {
-        say(&format!(
-            "Ctrl-A X leaves QEMU; the hypervisor's log is {}",
-            log.display()
-        ));
+        say(&format!("Ctrl-A X leaves QEMU; the hypervisor's log is {}", log.display()));
     }
-    let plan = Plan {
-        terminal: console != Console::Output,
-        log: Some(log),
-        timeout,
-    };
-    let mut sink: Box<dyn Write> = if console == Console::Terminal {
-        Box::new(io::sink())
-    } else {
-        Box::new(io::stderr())
-    };
+    let plan = Plan { terminal: console != Console::Output, log: Some(log), timeout };
+    let mut sink: Box<dyn Write> = if console == Console::Terminal { Box::new(io::sink()) } else { Box::new(io::stderr()) };
     let report = domus::run(machine, &plan, &mut io::stdout(), &mut sink)?;
     if let Some(complaint) = report.complaint() {
         say(complaint);
@@ -135,13 +93,9 @@ pub fn machine(options: &cli::Machine, kernel: PathBuf, module: PathBuf) -> Mach
 /// # Errors
 /// When it cannot be read or is no ELF.
 pub fn checked_elf(path: &Path) -> Result<PathBuf> {
-    let bytes =
-        fs::read(path).with_context(|| format!("cannot read the kernel {}", path.display()))?;
+    let bytes = fs::read(path).with_context(|| format!("cannot read the kernel {}", path.display()))?;
     if !bytes.starts_with(b"\x7fELF") {
-        bail!(
-            "{} is no ELF: a first domain is a bare PV64 ELF, uncompressed",
-            path.display()
-        );
+        bail!("{} is no ELF: a first domain is a bare PV64 ELF, uncompressed", path.display());
     }
     Ok(path.to_owned())
 }
@@ -159,12 +113,7 @@ fn user_tree(options: &cli::Tree, exec: &[String]) -> Result<Archive> {
     Ok(tree)
 }
 
-fn write_image(
-    workspace: &Workspace,
-    user: Archive,
-    generic_linux: bool,
-    path: PathBuf,
-) -> Result<PathBuf> {
+fn write_image(workspace: &Workspace, user: Archive, generic_linux: bool, path: PathBuf) -> Result<PathBuf> {
     let mut tree = Archive::default();
     tree.copy("boot/dom0", &compile::dom0(workspace)?)?;
     guests::add(workspace, &mut tree)?;
@@ -198,10 +147,6 @@ impl Console {
     }
 
     fn serial(self) -> Serial {
-        if self == Self::Output {
-            Serial::Stdio
-        } else {
-            Serial::Terminal
-        }
+        if self == Self::Output { Serial::Stdio } else { Serial::Terminal }
     }
 }

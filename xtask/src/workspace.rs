@@ -22,14 +22,9 @@ impl Workspace {
     /// # Errors
     /// When the folder is not there (a moved binary).
     pub fn find() -> Result<Self> {
-        let manifest = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-        let root = manifest
-            .parent()
-            .context("xtask has no parent folder")?
-            .to_owned();
-        let target = env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| root.join("target"), |target| root.join(target));
+        let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = manifest.parent().context("xtask has no parent folder")?.to_owned();
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |target| root.join(target));
         Ok(Self { root, target })
     }
 
@@ -56,8 +51,7 @@ impl Workspace {
 }
 
 fn folder(path: PathBuf) -> Result<PathBuf> {
-    fs::create_dir_all(&path)
-        .with_context(|| format!("cannot make the folder {}", path.display()))?;
+    fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
     Ok(path)
 }
 
@@ -75,12 +69,8 @@ pub fn temporary() -> tempfile::Builder<'static, 'static> {
 /// Those of the file system, with the file's name.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let dir = path.parent().context("a file needs a folder")?;
-    let mut file = temporary()
-        .tempfile_in(dir)
-        .with_context(|| format!("cannot write in {}", dir.display()))?;
-    std::io::Write::write_all(&mut file, bytes)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    file.persist(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    let mut file = temporary().tempfile_in(dir).with_context(|| format!("cannot write in {}", dir.display()))?;
+    std::io::Write::write_all(&mut file, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }

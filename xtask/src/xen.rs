@@ -52,11 +52,7 @@ fn status(ended: Ended, ending: Option<Ending>) -> u8 {
             STATUS_UNKNOWN
         }
         None => {
-            say(if ended == Ended::TimedOut {
-                "the timeout passed"
-            } else {
-                "Xen did not say how the domain ended"
-            });
+            say(if ended == Ended::TimedOut { "the timeout passed" } else { "Xen did not say how the domain ended" });
             STATUS_UNKNOWN
         }
     }

@@ -34,9 +34,7 @@ impl<'a> Elf<'a> {
     /// Reads and checks the headers. `prefix` is the beginning of the file: all of it, or at least the first [`PREFIX_BYTES`].
     pub fn parse(prefix: &'a [u8]) -> Result<Self, ImageError> {
         check_identity(prefix)?;
-        let header = prefix
-            .get(..FILE_HEADER_BYTES)
-            .ok_or(ImageError::HeaderTruncated)?;
+        let header = prefix.get(..FILE_HEADER_BYTES).ok_or(ImageError::HeaderTruncated)?;
         let short = |offset| u16_at(header, offset).ok_or(ImageError::HeaderTruncated);
         let long = |offset| u64_at(header, offset).ok_or(ImageError::HeaderTruncated);
         let elf = Self {
@@ -54,9 +52,7 @@ impl<'a> Elf<'a> {
     /// The program headers in file order, of whatever type.
     pub fn segments(&self) -> impl Iterator<Item = Segment> + Clone + use<'a> {
         let headers = self.program_headers.chunks_exact(PROGRAM_HEADER_BYTES);
-        headers
-            .zip(0..)
-            .filter_map(|(header, index)| Segment::read(header, index))
+        headers.zip(0..).filter_map(|(header, index)| Segment::read(header, index))
     }
 
     /// The segments to load: those of type PT_LOAD that have a size. No two overlap and none wraps.
@@ -67,11 +63,7 @@ impl<'a> Elf<'a> {
     /// First and last-plus-one physical address over all loaded segments, as `p_paddr` has it.
     pub fn physical_extent(&self) -> (u64, u64) {
         let start = self.loads().map(|load| load.paddr).min().unwrap_or(0);
-        let end = self
-            .loads()
-            .map(|load| load.physical_end())
-            .max()
-            .unwrap_or(0);
+        let end = self.loads().map(|load| load.physical_end()).max().unwrap_or(0);
         (start, end)
     }
 
@@ -104,13 +96,9 @@ fn check_identity(prefix: &[u8]) -> Result<(), ImageError> {
     if prefix.get(..4).is_none_or(|magic| magic != b"\x7fELF") {
         return Err(ImageError::NotElf);
     }
-    let (Some(class), Some(order), Some(kind), Some(machine), Some(_version)) = (
-        prefix.get(4),
-        prefix.get(5),
-        u16_at(prefix, 16),
-        u16_at(prefix, 18),
-        u32_at(prefix, 20),
-    ) else {
+    let (Some(class), Some(order), Some(kind), Some(machine), Some(_version)) =
+        (prefix.get(4), prefix.get(5), u16_at(prefix, 16), u16_at(prefix, 18), u32_at(prefix, 20))
+    else {
         return Err(ImageError::HeaderTruncated);
     };
     match (*class, *order, machine, kind) {
@@ -122,12 +110,7 @@ fn check_identity(prefix: &[u8]) -> Result<(), ImageError> {
     }
 }
 
-fn program_headers(
-    prefix: &[u8],
-    offset: u64,
-    entry_bytes: u16,
-    count: u16,
-) -> Result<&[u8], ImageError> {
+fn program_headers(prefix: &[u8], offset: u64, entry_bytes: u16, count: u16) -> Result<&[u8], ImageError> {
     if count == 0 {
         return Err(ImageError::NothingToLoad);
     }

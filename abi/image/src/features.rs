@@ -10,10 +10,7 @@ use crate::text::until_nul;
 const NAMES: [(u32, &str); 13] = [
     // Linux requires this one and means that writes to its page tables may be emulated, which `vm_assist` offers.
     (bit::WRITABLE_PAGE_TABLES, "writable_page_tables"),
-    (
-        bit::WRITABLE_DESCRIPTOR_TABLES,
-        "writable_descriptor_tables",
-    ),
+    (bit::WRITABLE_DESCRIPTOR_TABLES, "writable_descriptor_tables"),
     (bit::AUTO_TRANSLATED_PHYSMAP, "auto_translated_physmap"),
     (bit::SUPERVISOR_MODE_KERNEL, "supervisor_mode_kernel"),
     (bit::PAE_PGDIR_ABOVE_4GB, "pae_pgdir_above_4gb"),
@@ -69,10 +66,7 @@ impl Features {
 
     /// Refuses a kernel that requires what a PV domain does not have.
     pub(crate) fn check(&self) -> Result<(), ImageError> {
-        match NAMES
-            .iter()
-            .find(|(known, _)| self.requires(*known) && OFFERED & (1 << known) == 0)
-        {
+        match NAMES.iter().find(|(known, _)| self.requires(*known) && OFFERED & (1 << known) == 0) {
             Some(&(_, name)) => Err(ImageError::FeatureMissing(name)),
             None => Ok(()),
         }

@@ -11,11 +11,7 @@ const BREAKPOINT: u8 = 0xcc;
 pub fn fill(page: &mut [u8; 4096]) {
     page.fill(BREAKPOINT);
     for (number, stub) in (0u32..).zip(page.chunks_exact_mut(STUB_BYTES)) {
-        let code = if number == IRET {
-            &iret_stub()[..]
-        } else {
-            &stub_for(number)[..]
-        };
+        let code = if number == IRET { &iret_stub()[..] } else { &stub_for(number)[..] };
         for (room, byte) in stub.iter_mut().zip(code) {
             *room = *byte;
         }
@@ -25,9 +21,7 @@ pub fn fill(page: &mut [u8; 4096]) {
 /// push rcx; push r11; mov eax, number; syscall; pop r11; pop rcx; ret
 fn stub_for(number: u32) -> [u8; 14] {
     let [a, b, c, d] = number.to_le_bytes();
-    [
-        0x51, 0x41, 0x53, 0xb8, a, b, c, d, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3,
-    ]
+    [0x51, 0x41, 0x53, 0xb8, a, b, c, d, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3]
 }
 
 /// push rcx; push r11; push rax; mov eax, 23; syscall

@@ -91,15 +91,9 @@ impl Plan {
             return Err(ImageError::NeedsDomain0);
         }
         let v_start = kernel.virt_base;
-        let list_va = kernel
-            .init_p2m
-            .filter(|at| *at < v_start && at.is_multiple_of(PAGE));
-        let (ramdisk_inside, ramdisk_behind) =
-            split(pages_for(request.ramdisk_bytes), kernel.mod_start_pfn);
-        let (list_inside, list_behind) = split(
-            pages_for(request.nr_pages.saturating_mul(8)),
-            list_va.is_some(),
-        );
+        let list_va = kernel.init_p2m.filter(|at| *at < v_start && at.is_multiple_of(PAGE));
+        let (ramdisk_inside, ramdisk_behind) = split(pages_for(request.ramdisk_bytes), kernel.mod_start_pfn);
+        let (list_inside, list_behind) = split(pages_for(request.nr_pages.saturating_mul(8)), list_va.is_some());
 
         let image = kernel_pages(kernel);
         let ramdisk_inside = image.followed_by(ramdisk_inside);
@@ -115,24 +109,13 @@ impl Plan {
 
         let frame_list = match list_va {
             Some(at) => list_apart(at, list_behind, v_start, &mut tables)?,
-            None => FrameList {
-                va: va(v_start, list_inside),
-                pages: list_inside,
-                apart: None,
-            },
+            None => FrameList { va: va(v_start, list_inside), pages: list_inside, apart: None },
         };
         let used = list_behind.end().saturating_add(tables.list_tables());
         if used > request.nr_pages {
-            return Err(ImageError::TooLittleMemory {
-                needed: used,
-                available: request.nr_pages,
-            });
+            return Err(ImageError::TooLittleMemory { needed: used, available: request.nr_pages });
         }
-        let ramdisk_pages = if kernel.mod_start_pfn {
-            ramdisk_behind
-        } else {
-            ramdisk_inside
-        };
+        let ramdisk_pages = if kernel.mod_start_pfn { ramdisk_behind } else { ramdisk_inside };
         let ramdisk = (request.ramdisk_bytes > 0).then(|| Ramdisk {
             pages: ramdisk_pages,
             bytes: request.ramdisk_bytes,
@@ -160,16 +143,12 @@ impl Plan {
 
     /// The virtual address at which the initial mapping has `pfn`.
     pub fn va_of(&self, pfn: u64) -> Option<u64> {
-        self.mapped
-            .contains(pfn)
-            .then(|| self.v_start.wrapping_add(pfn.wrapping_mul(PAGE)))
+        self.mapped.contains(pfn).then(|| self.v_start.wrapping_add(pfn.wrapping_mul(PAGE)))
     }
 
     /// How many page tables there are, those of a list apart included.
     pub fn table_count(&self) -> u64 {
-        self.page_tables
-            .count
-            .saturating_add(self.tables.list_tables())
+        self.page_tables.count.saturating_add(self.tables.list_tables())
     }
 
     /// The page table number `position`, counted from the level 4 table (0) down, so that work can be taken up again anywhere.
@@ -184,9 +163,7 @@ impl Plan {
 
     /// The entries of `table` that are not absent, with their numbers.
     pub fn entries(&self, table: Table) -> impl Iterator<Item = (u16, Entry)> + '_ {
-        (0..ENTRIES)
-            .map(move |slot| (slot, self.entry(&table, slot)))
-            .filter(|(_, entry)| *entry != Entry::Absent)
+        (0..ENTRIES).map(move |slot| (slot, self.entry(&table, slot))).filter(|(_, entry)| *entry != Entry::Absent)
     }
 }
 
@@ -198,10 +175,7 @@ fn split(count: u64, behind: bool) -> (u64, u64) {
 /// The pages that the kernel loads into, whole.
 fn kernel_pages(kernel: &KernelInfo) -> Pages {
     let first = kernel.phys_start / PAGE;
-    Pages {
-        first,
-        count: pages_for(kernel.phys_end) - first,
-    }
+    Pages { first, count: pages_for(kernel.phys_end) - first }
 }
 
 /// The address of `pages` in an initial mapping that begins at `v_start`.
@@ -210,21 +184,9 @@ fn va(v_start: u64, pages: Pages) -> u64 {
 }
 
 /// A frame list in `pages` that is mapped at `at` by tables of its own.
-fn list_apart(
-    at: u64,
-    pages: Pages,
-    v_start: u64,
-    tables: &mut Tables,
-) -> Result<FrameList, ImageError> {
+fn list_apart(at: u64, pages: Pages, v_start: u64, tables: &mut Tables) -> Result<FrameList, ImageError> {
     check_list(at, pages.count, v_start)?;
     tables.add_list(at, pages);
-    let apart = Pages {
-        first: pages.first,
-        count: pages.count.saturating_add(tables.list_tables()),
-    };
-    Ok(FrameList {
-        va: at,
-        pages,
-        apart: Some(apart),
-    })
+    let apart = Pages { first: pages.first, count: pages.count.saturating_add(tables.list_tables()) };
+    Ok(FrameList { va: at, pages, apart: Some(apart) })
 }

@@ -9,16 +9,10 @@ use crate::wishes::Wishes;
 const MAX_BYTES: usize = 1024;
 
 /// Reads the string of at most `bytes` bytes at `offset` of the file.
-pub(crate) fn read(
-    file: &mut impl Source,
-    offset: u64,
-    bytes: u64,
-    wishes: &mut Wishes,
-) -> Result<(), ImageError> {
+pub(crate) fn read(file: &mut impl Source, offset: u64, bytes: u64, wishes: &mut Wishes) -> Result<(), ImageError> {
     let mut buffer = [0u8; MAX_BYTES];
     let length = usize::try_from(bytes).unwrap_or(MAX_BYTES).min(MAX_BYTES);
-    file.read(offset, &mut buffer[..length])
-        .ok_or(ImageError::BadNotes)?;
+    file.read(offset, &mut buffer[..length]).ok_or(ImageError::BadNotes)?;
     let mut hypercall_page_number = None;
     for pair in until_nul(&buffer).split(|&byte| byte == b',') {
         let (name, value) = match pair.iter().position(|&byte| byte == b'=') {
@@ -41,8 +35,7 @@ pub(crate) fn read(
     }
     // Here it is the number of a page behind VIRT_BASE, not an address. A sum that wraps lies outside the image and is refused there.
     let base = wishes.virt_base.unwrap_or(0);
-    wishes.hypercall_page =
-        hypercall_page_number.map(|page| base.wrapping_add(page.wrapping_mul(4096)));
+    wishes.hypercall_page = hypercall_page_number.map(|page| base.wrapping_add(page.wrapping_mul(4096)));
     Ok(())
 }
 

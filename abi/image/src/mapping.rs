@@ -19,20 +19,9 @@ impl Mapping {
         let tables = [1, 2, 3].map(|level| {
             let bits = shift(level) - shift(0);
             let (first, last) = (first_page >> bits, last_page >> bits);
-            Run {
-                index: first,
-                count: last - first + 1,
-                pfn: 0,
-            }
+            Run { index: first, count: last - first + 1, pfn: 0 }
         });
-        Self {
-            pages: Run {
-                index: first_page,
-                count: pages.count,
-                pfn: pages.first,
-            },
-            tables,
-        }
+        Self { pages: Run { index: first_page, count: pages.count, pfn: pages.first }, tables }
     }
 
     /// Gives the tables their pages, from level 3 down.

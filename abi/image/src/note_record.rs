@@ -88,14 +88,7 @@ impl Record {
         if value > end || u64::from(value_bytes) > end - value {
             return Err(ImageError::BadNotes);
         }
-        Ok(Self {
-            kind,
-            name,
-            name_bytes,
-            value,
-            value_bytes,
-            next,
-        })
+        Ok(Self { kind, name, name_bytes, value, value_bytes, next })
     }
 
     fn xen_note(&self, file: &mut impl Source) -> Result<Option<Note>, ImageError> {
@@ -103,21 +96,13 @@ impl Record {
         if self.name_bytes != 4 {
             return Ok(None);
         }
-        file.read(self.name, &mut name)
-            .ok_or(ImageError::BadNotes)?;
+        file.read(self.name, &mut name).ok_or(ImageError::BadNotes)?;
         if &name != b"Xen\0" {
             return Ok(None);
         }
-        let length = usize::try_from(self.value_bytes)
-            .unwrap_or(VALUE_BYTES)
-            .min(VALUE_BYTES);
-        let mut note = Note {
-            kind: self.kind,
-            value: [0; VALUE_BYTES],
-            length,
-        };
-        file.read(self.value, &mut note.value[..length])
-            .ok_or(ImageError::BadNotes)?;
+        let length = usize::try_from(self.value_bytes).unwrap_or(VALUE_BYTES).min(VALUE_BYTES);
+        let mut note = Note { kind: self.kind, value: [0; VALUE_BYTES], length };
+        file.read(self.value, &mut note.value[..length]).ok_or(ImageError::BadNotes)?;
         Ok(Some(note))
     }
 }

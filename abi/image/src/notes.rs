@@ -22,28 +22,18 @@ pub fn read(elf: &Elf<'_>, file: &mut impl Source) -> Result<KernelInfo, ImageEr
     wishes.into_kernel(elf, notes_from)
 }
 
-fn gather(
-    elf: &Elf<'_>,
-    file: &mut impl Source,
-    wishes: &mut Wishes,
-) -> Result<NotesFrom, ImageError> {
+fn gather(elf: &Elf<'_>, file: &mut impl Source, wishes: &mut Wishes) -> Result<NotesFrom, ImageError> {
     let mut found = 0;
     // Some linkers leave a note segment without an offset; it then holds nothing.
-    for segment in elf
-        .segments()
-        .filter(|segment| segment.kind == PT_NOTE && segment.offset != 0)
-    {
-        found += for_each_xen_note(file, segment.offset, segment.file_bytes, |note| {
-            apply(wishes, note)
-        })?;
+    for segment in elf.segments().filter(|segment| segment.kind == PT_NOTE && segment.offset != 0) {
+        found += for_each_xen_note(file, segment.offset, segment.file_bytes, |note| apply(wishes, note))?;
     }
     if found > 0 {
         return Ok(NotesFrom::Segment);
     }
     for index in indices(elf) {
         if let Some(notes) = section(elf, file, index).filter(|section| section.kind == SHT_NOTE) {
-            found +=
-                for_each_xen_note(file, notes.offset, notes.bytes, |note| apply(wishes, note))?;
+            found += for_each_xen_note(file, notes.offset, notes.bytes, |note| apply(wishes, note))?;
         }
     }
     if found > 0 {

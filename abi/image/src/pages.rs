@@ -15,10 +15,7 @@ pub struct Pages {
 impl Pages {
     /// The run that follows this one.
     pub(crate) fn followed_by(self, count: u64) -> Self {
-        Self {
-            first: self.end(),
-            count,
-        }
+        Self { first: self.end(), count }
     }
 
     /// The first PFN behind the run.

@@ -27,16 +27,9 @@ pub(crate) fn section(elf: &Elf<'_>, file: &mut impl Source, index: u16) -> Opti
         return None;
     }
     let mut header = [0u8; SECTION_HEADER_BYTES];
-    let offset = elf
-        .section_headers
-        .checked_add(u64::from(index) * SECTION_HEADER_BYTES as u64)?;
+    let offset = elf.section_headers.checked_add(u64::from(index) * SECTION_HEADER_BYTES as u64)?;
     file.read(offset, &mut header)?;
-    Some(Section {
-        name: u32_at(&header, 0)?,
-        kind: u32_at(&header, 4)?,
-        offset: u64_at(&header, 24)?,
-        bytes: u64_at(&header, 32)?,
-    })
+    Some(Section { name: u32_at(&header, 0)?, kind: u32_at(&header, 4)?, offset: u64_at(&header, 24)?, bytes: u64_at(&header, 32)? })
 }
 
 /// The numbers of the sections to look at; number 0 is never a section.

@@ -47,15 +47,8 @@ impl Segment {
         if self.file_bytes > self.memory_bytes {
             return Err(ImageError::SegmentFileLargerThanMemory(self.index));
         }
-        let sums = [
-            (self.offset, self.file_bytes),
-            (self.paddr, self.memory_bytes),
-            (self.vaddr, self.memory_bytes),
-        ];
-        if sums
-            .iter()
-            .any(|(start, bytes)| start.checked_add(*bytes).is_none())
-        {
+        let sums = [(self.offset, self.file_bytes), (self.paddr, self.memory_bytes), (self.vaddr, self.memory_bytes)];
+        if sums.iter().any(|(start, bytes)| start.checked_add(*bytes).is_none()) {
             return Err(ImageError::SegmentWraps(self.index));
         }
         Ok(())

@@ -21,14 +21,8 @@ pub(crate) fn initial_mapping(v_start: u64, packed: u64) -> Result<Pages, ImageE
         let pages = packed.saturating_add(tables).saturating_add(1 + PAD_PAGES);
         let bytes = check_range(v_start, pages)?;
         let end = (v_start + bytes).checked_next_multiple_of(END_ALIGNMENT);
-        let end = end.ok_or(ImageError::AddressSpace {
-            start: v_start,
-            bytes,
-        })?;
-        let mapped = Pages {
-            first: 0,
-            count: (end - v_start) / PAGE,
-        };
+        let end = end.ok_or(ImageError::AddressSpace { start: v_start, bytes })?;
+        let mapped = Pages { first: 0, count: (end - v_start) / PAGE };
         check_range(v_start, mapped.count)?;
         let needed = 1 + Tables::count_below_root(v_start, mapped);
         if needed <= tables {
@@ -52,9 +46,5 @@ fn check_range(start: u64, pages: u64) -> Result<u64, ImageError> {
     let bytes = pages.saturating_mul(PAGE);
     let refused = ImageError::AddressSpace { start, bytes };
     let end = start.checked_add(bytes).ok_or(refused)?;
-    if end <= LOWER_END || start >= HYPERVISOR_VIRT_END {
-        Ok(bytes)
-    } else {
-        Err(refused)
-    }
+    if end <= LOWER_END || start >= HYPERVISOR_VIRT_END { Ok(bytes) } else { Err(refused) }
 }

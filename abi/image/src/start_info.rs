@@ -1,8 +1,6 @@
 //! The page that tells a kernel, at its start, what it was given (`start_info` in `xen/xen.h`).
 
-use abi::start_info::{
-    MAGIC, MAX_CMDLINE, SIF_INITDOMAIN, SIF_MOD_START_PFN, SIF_PRIVILEGED, StartInfo,
-};
+use abi::start_info::{MAGIC, MAX_CMDLINE, SIF_INITDOMAIN, SIF_MOD_START_PFN, SIF_PRIVILEGED, StartInfo};
 
 use crate::error::ImageError;
 use crate::layout::Plan;
@@ -62,11 +60,7 @@ pub fn start_info(plan: &Plan, given: &Given<'_>) -> Result<StartInfo, ImageErro
 }
 
 fn flags(plan: &Plan) -> u32 {
-    let first = if plan.first_domain {
-        SIF_PRIVILEGED | SIF_INITDOMAIN
-    } else {
-        0
-    };
+    let first = if plan.first_domain { SIF_PRIVILEGED | SIF_INITDOMAIN } else { 0 };
     let by_pfn = plan.ramdisk.is_some_and(|ramdisk| ramdisk.va.is_none());
     first | if by_pfn { SIF_MOD_START_PFN } else { 0 }
 }

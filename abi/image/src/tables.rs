@@ -56,9 +56,7 @@ impl Entry {
             Self::Absent => 0,
             Self::Table { .. } => pte::PRESENT | pte::RW | pte::USER | pte::ACCESSED | pte::DIRTY,
             Self::Page { writable: true, .. } => pte::PRESENT | pte::RW | pte::ACCESSED,
-            Self::Page {
-                writable: false, ..
-            } => pte::PRESENT | pte::ACCESSED,
+            Self::Page { writable: false, .. } => pte::PRESENT | pte::ACCESSED,
         }
     }
 
@@ -85,11 +83,7 @@ impl Tables {
     pub fn new(va: u64, pages: Pages, first_table: u64) -> Self {
         let mut initial = Mapping::new(va, pages);
         initial.place(first_table.saturating_add(1));
-        Self {
-            initial,
-            list: None,
-            root_pfn: first_table,
-        }
+        Self { initial, list: None, root_pfn: first_table }
     }
 
     /// How many tables `Tables::new` would need, without the level 4 table that is always there.
@@ -107,10 +101,7 @@ impl Tables {
 
     /// Tables of the initial mapping, the level 4 table among them.
     pub fn initial_tables(&self) -> Pages {
-        Pages {
-            first: self.root_pfn,
-            count: self.initial.table_count() + 1,
-        }
+        Pages { first: self.root_pfn, count: self.initial.table_count() + 1 }
     }
 
     /// How many tables only serve the frame list.
@@ -121,11 +112,7 @@ impl Tables {
     /// The table number `position`: level 4, then those of the initial mapping from level 3 down, then those of the list.
     pub fn get(&self, position: u64) -> Option<Table> {
         let Some(position) = position.checked_sub(1) else {
-            return Some(Table {
-                level: 4,
-                index: 0,
-                pfn: self.root_pfn,
-            });
+            return Some(Table { level: 4, index: 0, pfn: self.root_pfn });
         };
         let (level, index, pfn) = self.initial.table(position).or_else(|| {
             let position = position.checked_sub(self.initial.table_count())?;
@@ -138,18 +125,13 @@ impl Tables {
     pub fn entry(&self, table: &Table, slot: u16) -> Entry {
         let below = table.index * u64::from(ENTRIES) + u64::from(slot);
         let find = |lookup: fn(&Mapping, u8, u64) -> Option<u64>| {
-            lookup(&self.initial, table.level, below)
-                .or_else(|| lookup(self.list.as_ref()?, table.level, below))
+            lookup(&self.initial, table.level, below).or_else(|| lookup(self.list.as_ref()?, table.level, below))
         };
         if table.level == 1 {
-            let page = |pfn| Entry::Page {
-                pfn,
-                writable: !self.initial_tables().contains(pfn),
-            };
+            let page = |pfn| Entry::Page { pfn, writable: !self.initial_tables().contains(pfn) };
             find(|mapping, _, page| mapping.pages.of_index(page)).map_or(Entry::Absent, page)
         } else {
-            let lookup =
-                |mapping: &Mapping, level: u8, index| mapping.run(level - 1)?.of_index(index);
+            let lookup = |mapping: &Mapping, level: u8, index| mapping.run(level - 1)?.of_index(index);
             find(lookup).map_or(Entry::Absent, |pfn| Entry::Table { pfn })
         }
     }

@@ -14,11 +14,7 @@ impl Text {
     pub fn new(raw: &[u8]) -> Self {
         let mut text = Self::default();
         for (room, &byte) in text.bytes.iter_mut().zip(until_nul(raw)) {
-            *room = if byte.is_ascii_graphic() || byte == b' ' {
-                byte
-            } else {
-                b'?'
-            };
+            *room = if byte.is_ascii_graphic() || byte == b' ' { byte } else { b'?' };
             text.length += 1;
         }
         text
@@ -26,10 +22,7 @@ impl Text {
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        self.bytes
-            .get(..self.length)
-            .and_then(|bytes| core::str::from_utf8(bytes).ok())
-            .unwrap_or("")
+        self.bytes.get(..self.length).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
     }
 }
 

@@ -28,11 +28,7 @@ pub(crate) struct Wishes {
 
 impl Wishes {
     /// Fills in the defaults and checks every address against the image.
-    pub fn into_kernel(
-        self,
-        elf: &Elf<'_>,
-        notes_from: NotesFrom,
-    ) -> Result<KernelInfo, ImageError> {
+    pub fn into_kernel(self, elf: &Elf<'_>, notes_from: NotesFrom) -> Result<KernelInfo, ImageError> {
         self.check_compatible()?;
         let virt_base = self.virt_base.unwrap_or(0);
         if !virt_base.is_multiple_of(PAGE) {
@@ -61,23 +57,14 @@ impl Wishes {
     }
 
     fn check_compatible(&self) -> Result<(), ImageError> {
-        if self.pvh_entry
-            && self.entry.is_none()
-            && self.virt_base.is_none()
-            && self.xen_version.is_none()
-        {
+        if self.pvh_entry && self.entry.is_none() && self.virt_base.is_none() && self.xen_version.is_none() {
             return Err(ImageError::PvhOnly);
         }
-        if self
-            .xen_version
-            .is_some_and(|version| !version.as_str().starts_with("xen-3.0"))
-        {
+        if self.xen_version.is_some_and(|version| !version.as_str().starts_with("xen-3.0")) {
             return Err(ImageError::WrongXenVersion);
         }
         // Old Linux kernels name the loader "linux" by their GUEST_OS alone.
-        let generic = self
-            .loader
-            .is_none_or(|loader| loader.as_str().starts_with("generic"));
+        let generic = self.loader.is_none_or(|loader| loader.as_str().starts_with("generic"));
         if !generic && !self.guest_os.as_str().starts_with("linux") {
             return Err(ImageError::WrongLoader);
         }
@@ -100,27 +87,19 @@ fn pseudo_physical_extent(elf: &Elf<'_>, paddr_offset: u64) -> Result<(u64, u64)
         return Err(ImageError::SegmentBelowOffset(load.index));
     }
     let (start, end) = elf.physical_extent();
-    Ok((
-        start.wrapping_sub(paddr_offset),
-        end.wrapping_sub(paddr_offset),
-    ))
+    Ok((start.wrapping_sub(paddr_offset), end.wrapping_sub(paddr_offset)))
 }
 
 fn check_addresses(kernel: &KernelInfo) -> Result<(), ImageError> {
     if kernel.virt_base.checked_add(kernel.phys_end - 1).is_none() {
-        return Err(ImageError::AddressSpace {
-            start: kernel.virt_base,
-            bytes: kernel.phys_end,
-        });
+        return Err(ImageError::AddressSpace { start: kernel.virt_base, bytes: kernel.phys_end });
     }
     let image = kernel.virt_start()..=kernel.virt_last();
     if !image.contains(&kernel.entry) {
         return Err(ImageError::EntryOutside(kernel.entry));
     }
     if let Some(page) = kernel.hypercall_page {
-        let whole = page
-            .checked_add(PAGE - 1)
-            .is_some_and(|last| image.contains(&page) && image.contains(&last));
+        let whole = page.checked_add(PAGE - 1).is_some_and(|last| image.contains(&page) && image.contains(&last));
         if !page.is_multiple_of(PAGE) || !whole {
             return Err(ImageError::HypercallPageOutside(page));
         }

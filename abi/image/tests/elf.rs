@@ -14,9 +14,7 @@ fn read(file: &[u8]) -> Result<KernelInfo, ImageError> {
 }
 
 fn plain() -> Vec<u8> {
-    Builder::new(0x10_0000)
-        .load(0x10_0000, vec![0; 0x1000], 0x1000)
-        .build()
+    Builder::new(0x10_0000).load(0x10_0000, vec![0; 0x1000], 0x1000).build()
 }
 
 /// `file` with `bytes` written at `offset`.
@@ -43,10 +41,7 @@ fn only_a_prefix_is_needed() {
     let file = linux_like().build();
     let elf = Elf::parse(&file[..64 + 3 * 56]).unwrap();
     assert_eq!(elf.loads().count(), 2);
-    assert_eq!(
-        Elf::parse(&file[..64 + 3 * 56 - 1]).unwrap_err(),
-        ImageError::ProgramHeadersOutOfReach(64)
-    );
+    assert_eq!(Elf::parse(&file[..64 + 3 * 56 - 1]).unwrap_err(), ImageError::ProgramHeadersOutOfReach(64));
 }
 
 #[test]
@@ -60,27 +55,12 @@ fn each_fault_has_its_own_error() {
         (with(plain(), 5, &[2]), ImageError::NotLittleEndian),
         (with(plain(), 16, &[1, 0]), ImageError::NotExecutable(1)),
         (with(plain(), 18, &[183, 0]), ImageError::WrongMachine(183)),
-        (
-            with(plain(), 54, &[32, 0]),
-            ImageError::ProgramHeaderSize(32),
-        ),
-        (
-            with(plain(), 56, &[0xff, 0xff]),
-            ImageError::TooManyProgramHeaders(0xffff),
-        ),
+        (with(plain(), 54, &[32, 0]), ImageError::ProgramHeaderSize(32)),
+        (with(plain(), 56, &[0xff, 0xff]), ImageError::TooManyProgramHeaders(0xffff)),
         (with(plain(), 56, &[0, 0]), ImageError::NothingToLoad),
-        (
-            with(plain(), 32, &u64::MAX.to_le_bytes()),
-            ImageError::ProgramHeadersOutOfReach(u64::MAX),
-        ),
-        (
-            with_field(40, 0),
-            ImageError::SegmentFileLargerThanMemory(0),
-        ),
-        (
-            with_field(24, u64::MAX - 0x100),
-            ImageError::SegmentWraps(0),
-        ),
+        (with(plain(), 32, &u64::MAX.to_le_bytes()), ImageError::ProgramHeadersOutOfReach(u64::MAX)),
+        (with_field(40, 0), ImageError::SegmentFileLargerThanMemory(0)),
+        (with_field(24, u64::MAX - 0x100), ImageError::SegmentWraps(0)),
         (with_field(8, u64::MAX - 0x100), ImageError::SegmentWraps(0)),
     ];
     for (file, error) in cases {
@@ -91,57 +71,29 @@ fn each_fault_has_its_own_error() {
 #[test]
 fn a_truncated_file_is_refused() {
     let file = plain();
-    assert_eq!(
-        read(&file[..64 + 56 + 0xfff]).unwrap_err(),
-        ImageError::SegmentTruncated(0)
-    );
+    assert_eq!(read(&file[..64 + 56 + 0xfff]).unwrap_err(), ImageError::SegmentTruncated(0));
 }
 
 #[test]
 fn overlapping_segments_are_refused() {
-    let build = |second| {
-        Builder::new(0x1000)
-            .load(0x1000, vec![0; 16], 0x1000)
-            .load(second, vec![0; 16], 0)
-            .build()
-    };
-    assert_eq!(
-        read(&build(0x2000)).unwrap_err(),
-        ImageError::SegmentsOverlap(0, 1)
-    );
+    let build = |second| Builder::new(0x1000).load(0x1000, vec![0; 16], 0x1000).load(second, vec![0; 16], 0).build();
+    assert_eq!(read(&build(0x2000)).unwrap_err(), ImageError::SegmentsOverlap(0, 1));
     assert!(read(&build(0x2010)).is_ok());
-    let around = Builder::new(0x1000)
-        .load(0x1000, vec![0; 16], 0)
-        .load(0, vec![0; 16], 0x10_0000)
-        .build();
-    assert_eq!(
-        read(&around).unwrap_err(),
-        ImageError::SegmentsOverlap(0, 1)
-    );
+    let around = Builder::new(0x1000).load(0x1000, vec![0; 16], 0).load(0, vec![0; 16], 0x10_0000).build();
+    assert_eq!(read(&around).unwrap_err(), ImageError::SegmentsOverlap(0, 1));
 }
 
 #[test]
 fn a_segment_as_large_as_the_address_space_does_not_fit_in_a_domain() {
     let kernel = read(&with_field(40, 1 << 47)).unwrap();
-    let error = Plan::new(
-        &kernel,
-        &Request {
-            nr_pages: 1 << 16,
-            ..Request::default()
-        },
-    )
-    .unwrap_err();
+    let error = Plan::new(&kernel, &Request { nr_pages: 1 << 16, ..Request::default() }).unwrap_err();
     assert!(matches!(error, ImageError::AddressSpace { .. }), "{error}");
 }
 
 #[test]
 fn messages_are_sentences_for_people() {
     assert_eq!(
-        ImageError::TooLittleMemory {
-            needed: 1024,
-            available: 512
-        }
-        .to_string(),
+        ImageError::TooLittleMemory { needed: 1024, available: 512 }.to_string(),
         "too little memory: the domain needs at least 4096 KiB to start and has 2048 KiB"
     );
 }

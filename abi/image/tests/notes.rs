@@ -14,10 +14,7 @@ fn read(builder: &Builder) -> Result<KernelInfo, ImageError> {
 
 /// A kernel of one page at physical 1 MiB, at virtual 0xffffffff80100000.
 fn small() -> Builder {
-    Builder::new(0)
-        .load(0x10_0000, vec![0; 0x2000], 0)
-        .number(3, 0xffff_ffff_8000_0000)
-        .number(1, 0xffff_ffff_8010_0010)
+    Builder::new(0).load(0x10_0000, vec![0; 0x2000], 0).number(3, 0xffff_ffff_8000_0000).number(1, 0xffff_ffff_8010_0010)
 }
 
 #[test]
@@ -26,10 +23,7 @@ fn linux_notes_are_understood() {
     assert_eq!(kernel.notes_from, NotesFrom::Segment);
     assert_eq!(kernel.entry, 0xffff_ffff_8101_0000);
     assert_eq!(kernel.virt_base, 0xffff_ffff_8000_0000);
-    assert_eq!(
-        (kernel.phys_start, kernel.phys_end),
-        (0x100_0000, 0x101_3000)
-    );
+    assert_eq!((kernel.phys_start, kernel.phys_end), (0x100_0000, 0x101_3000));
     assert_eq!(kernel.virt_start(), 0xffff_ffff_8100_0000);
     assert_eq!(kernel.init_p2m, Some(0x80_0000_0000));
     assert_eq!(kernel.hypercall_page, None);
@@ -42,11 +36,7 @@ fn linux_notes_are_understood() {
 
 #[test]
 fn notes_in_a_section_serve_if_no_segment_has_any() {
-    let kernel = read(&Builder {
-        as_section: true,
-        ..linux_like()
-    })
-    .unwrap();
+    let kernel = read(&Builder { as_section: true, ..linux_like() }).unwrap();
     assert_eq!(kernel.notes_from, NotesFrom::Section);
     assert_eq!(kernel.entry, 0xffff_ffff_8101_0000);
 }
@@ -54,10 +44,7 @@ fn notes_in_a_section_serve_if_no_segment_has_any() {
 #[test]
 fn the_legacy_string_has_defaults_of_its_own() {
     let text = b"GUEST_OS=Mini-OS,XEN_VER=xen-3.0,VIRT_BASE=0x10000000,HYPERCALL_PAGE=0x1,LOADER=generic\0".to_vec();
-    let builder = Builder {
-        legacy: Some(text),
-        ..Builder::new(0x1000_1000).load(0x1000_0000, vec![0; 0x3000], 0)
-    };
+    let builder = Builder { legacy: Some(text), ..Builder::new(0x1000_1000).load(0x1000_0000, vec![0; 0x3000], 0) };
     let kernel = read(&builder).unwrap();
     assert_eq!(kernel.notes_from, NotesFrom::LegacyString);
     assert_eq!(kernel.paddr_offset, 0x1000_0000);
@@ -71,39 +58,21 @@ fn the_legacy_string_has_defaults_of_its_own() {
 fn without_notes_the_headers_decide() {
     let kernel = read(&Builder::new(0x10_0040).load(0x10_0000, vec![0; 0x1000], 0x1000)).unwrap();
     assert_eq!(kernel.notes_from, NotesFrom::Nowhere);
-    assert_eq!(
-        (kernel.entry, kernel.virt_base, kernel.paddr_offset),
-        (0x10_0040, 0, 0)
-    );
+    assert_eq!((kernel.entry, kernel.virt_base, kernel.paddr_offset), (0x10_0040, 0, 0));
 }
 
 #[test]
 fn notes_of_other_owners_are_passed_over() {
     let mut builder = Builder::new(0x1000).load(0x1000, vec![0; 16], 0);
-    builder.notes = [
-        note_bytes(b"GNU\0", 3, &[7; 20]),
-        note_bytes(b"Xenix\0", 1, &[1]),
-        note_bytes(b"", 0, b""),
-    ]
-    .concat();
+    builder.notes = [note_bytes(b"GNU\0", 3, &[7; 20]), note_bytes(b"Xenix\0", 1, &[1]), note_bytes(b"", 0, b"")].concat();
     assert_eq!(read(&builder).unwrap().notes_from, NotesFrom::Nowhere);
 }
 
 #[test]
 fn numbers_may_have_four_bytes_but_not_three() {
-    assert!(
-        read(&small().note(14, &1u32.to_le_bytes()))
-            .unwrap()
-            .suspend_cancel
-    );
-    assert_eq!(
-        read(&small().note(14, &[1, 0, 0])).unwrap_err(),
-        ImageError::BadNumber(14)
-    );
-    assert_eq!(
-        read(&small().note(1, &[])).unwrap_err(),
-        ImageError::BadNumber(1)
-    );
+    assert!(read(&small().note(14, &1u32.to_le_bytes())).unwrap().suspend_cancel);
+    assert_eq!(read(&small().note(14, &[1, 0, 0])).unwrap_err(), ImageError::BadNumber(14));
+    assert_eq!(read(&small().note(1, &[])).unwrap_err(), ImageError::BadNumber(1));
 }
 
 #[test]
@@ -112,11 +81,7 @@ fn notes_that_reach_past_their_segment_are_refused() {
         let mut builder = small();
         let last = builder.notes.len() - 24;
         builder.notes[last + field..last + field + 4].copy_from_slice(&value.to_le_bytes());
-        assert_eq!(
-            read(&builder).unwrap_err(),
-            ImageError::BadNotes,
-            "{field} {value:#x}"
-        );
+        assert_eq!(read(&builder).unwrap_err(), ImageError::BadNotes, "{field} {value:#x}");
     }
     let mut huge = small();
     huge.notes.resize(70_000, 0);
@@ -125,18 +90,11 @@ fn notes_that_reach_past_their_segment_are_refused() {
 
 #[test]
 fn features_that_pv_domains_lack_are_refused_by_name() {
-    let error =
-        read(&small().note(10, b"!auto_translated_physmap|!writable_page_tables\0")).unwrap_err();
+    let error = read(&small().note(10, b"!auto_translated_physmap|!writable_page_tables\0")).unwrap_err();
     assert_eq!(error, ImageError::FeatureMissing("auto_translated_physmap"));
     assert!(error.to_string().contains("auto_translated_physmap"));
-    assert_eq!(
-        read(&small().note(10, b"!supervisor_mode_kernel")).unwrap_err(),
-        ImageError::FeatureMissing("supervisor_mode_kernel")
-    );
-    assert_eq!(
-        read(&small().note(10, b"!telepathy")).unwrap_err(),
-        ImageError::FeatureUnknown
-    );
+    assert_eq!(read(&small().note(10, b"!supervisor_mode_kernel")).unwrap_err(), ImageError::FeatureMissing("supervisor_mode_kernel"));
+    assert_eq!(read(&small().note(10, b"!telepathy")).unwrap_err(), ImageError::FeatureUnknown);
     assert!(read(&small().note(10, b"auto_translated_physmap|telepathy|!dom0")).is_ok());
 }
 
@@ -144,55 +102,24 @@ fn features_that_pv_domains_lack_are_refused_by_name() {
 fn contradictions_are_refused() {
     let base = 0xffff_ffff_8000_0000;
     let cases = [
-        (
-            small().number(1, base + 0x10_2000),
-            ImageError::EntryOutside(base + 0x10_2000),
-        ),
-        (
-            small().number(1, 0x10_0000),
-            ImageError::EntryOutside(0x10_0000),
-        ),
-        (
-            small().number(2, base + 0x10_0010),
-            ImageError::HypercallPageOutside(base + 0x10_0010),
-        ),
-        (
-            small().number(2, base + 0x10_2000),
-            ImageError::HypercallPageOutside(base + 0x10_2000),
-        ),
-        (
-            small().number(2, u64::MAX - 0xfff),
-            ImageError::HypercallPageOutside(u64::MAX - 0xfff),
-        ),
-        (
-            small().number(3, base + 1),
-            ImageError::VirtBaseUnaligned(base + 1),
-        ),
-        (
-            small().number(4, 0x20_0000),
-            ImageError::SegmentBelowOffset(0),
-        ),
+        (small().number(1, base + 0x10_2000), ImageError::EntryOutside(base + 0x10_2000)),
+        (small().number(1, 0x10_0000), ImageError::EntryOutside(0x10_0000)),
+        (small().number(2, base + 0x10_0010), ImageError::HypercallPageOutside(base + 0x10_0010)),
+        (small().number(2, base + 0x10_2000), ImageError::HypercallPageOutside(base + 0x10_2000)),
+        (small().number(2, u64::MAX - 0xfff), ImageError::HypercallPageOutside(u64::MAX - 0xfff)),
+        (small().number(3, base + 1), ImageError::VirtBaseUnaligned(base + 1)),
+        (small().number(4, 0x20_0000), ImageError::SegmentBelowOffset(0)),
         (small().note(5, b"xen-2.0\0"), ImageError::WrongXenVersion),
         (small().note(8, b"special\0"), ImageError::WrongLoader),
     ];
     for (builder, error) in cases {
         assert_eq!(read(&builder).unwrap_err(), error);
     }
-    let only_offset = Builder::new(0x1000)
-        .load(0x1000, vec![0; 16], 0)
-        .number(4, 0);
-    assert_eq!(
-        read(&only_offset).unwrap_err(),
-        ImageError::OffsetWithoutBase
-    );
+    let only_offset = Builder::new(0x1000).load(0x1000, vec![0; 16], 0).number(4, 0);
+    assert_eq!(read(&only_offset).unwrap_err(), ImageError::OffsetWithoutBase);
     let wrapping = small().number(3, u64::MAX - 0xfff);
-    assert!(matches!(
-        read(&wrapping).unwrap_err(),
-        ImageError::AddressSpace { .. }
-    ));
-    let pvh = Builder::new(0x1000)
-        .load(0x1000, vec![0; 16], 0)
-        .note(18, &0x1000u32.to_le_bytes());
+    assert!(matches!(read(&wrapping).unwrap_err(), ImageError::AddressSpace { .. }));
+    let pvh = Builder::new(0x1000).load(0x1000, vec![0; 16], 0).note(18, &0x1000u32.to_le_bytes());
     assert_eq!(read(&pvh).unwrap_err(), ImageError::PvhOnly);
 }
 

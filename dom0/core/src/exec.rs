@@ -30,11 +30,7 @@ mod tests {
     #[test]
     fn one_command_a_line() {
         let file = b"dom list\n\n  echo 'a  b'  \r\npoweroff";
-        assert!(
-            commands(file)
-                .unwrap()
-                .eq(["dom list", "echo 'a  b'", "poweroff"])
-        );
+        assert!(commands(file).unwrap().eq(["dom list", "echo 'a  b'", "poweroff"]));
         assert!(commands(b"\xff\xfe").is_err());
         assert_eq!(commands(b"").unwrap().count(), 0);
     }

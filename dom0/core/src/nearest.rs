@@ -4,10 +4,7 @@ use alloc::vec::Vec;
 
 /// The candidate that fewest edits turn into `word`; `None` if even that one is not much like it.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let best = candidates
-        .into_iter()
-        .map(|c| (distance(word, c), c))
-        .min()?;
+    let best = candidates.into_iter().map(|c| (distance(word, c), c)).min()?;
     let tolerated = 1 + word.chars().take(64).count() / 3;
     (best.0 <= tolerated).then_some(best.1)
 }
@@ -15,8 +12,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// Insertions, deletions, replacements and swaps of neighbours between two words (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     // Nobody's command or key is longer, and what is not looked at costs nothing.
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut rows: Vec<Vec<usize>> = alloc::vec![(0..=b.len()).collect()];
     for i in 1..=a.len() {
         let mut row = alloc::vec![i];

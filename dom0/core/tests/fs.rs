@@ -4,25 +4,9 @@ use domus_dom0_core::fs::{Kind, PathError, Tree, normalise};
 use proptest::prelude::*;
 
 fn entry(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
-    let fields = [
-        1,
-        mode,
-        0,
-        0,
-        1,
-        0,
-        data.len() as u32,
-        0,
-        0,
-        0,
-        0,
-        name.len() as u32 + 1,
-        0,
-    ];
+    let fields = [1, mode, 0, 0, 1, 0, data.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
     let mut bytes = b"070701".to_vec();
-    fields
-        .iter()
-        .for_each(|f| bytes.extend(format!("{f:08X}").bytes()));
+    fields.iter().for_each(|f| bytes.extend(format!("{f:08X}").bytes()));
     bytes.extend(name.bytes().chain([0]));
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes.extend(data);
@@ -31,10 +15,7 @@ fn entry(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
 }
 
 fn archive(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = entries
-        .iter()
-        .flat_map(|(n, m, d)| entry(n, *m, d))
-        .collect();
+    let mut bytes: Vec<u8> = entries.iter().flat_map(|(n, m, d)| entry(n, *m, d)).collect();
     bytes.extend(entry("TRAILER!!!", 0, b""));
     bytes
 }
@@ -60,31 +41,13 @@ fn files_and_folders_are_found() {
     let tree = Tree::parse(&bytes).unwrap();
     assert_eq!(tree.read("/etc/exec").unwrap(), b"dom list\n");
     assert_eq!(tree.lookup("/guests"), Some(Kind::Directory));
-    let names = |path| {
-        tree.list(path)
-            .unwrap()
-            .iter()
-            .map(|e| e.name)
-            .collect::<Vec<_>>()
-    };
+    let names = |path| tree.list(path).unwrap().iter().map(|e| e.name).collect::<Vec<_>>();
     assert_eq!(names("/"), ["boot", "dev", "etc", "guests"]);
     assert_eq!(names("/guests"), ["a-b", "a.toml"]);
-    assert!(matches!(
-        tree.read("/guests"),
-        Err(PathError::IsDirectory(_))
-    ));
-    assert!(matches!(
-        tree.read("/dev/console"),
-        Err(PathError::Unreadable(_))
-    ));
-    assert!(matches!(
-        tree.list("/etc/exec"),
-        Err(PathError::NotDirectory(_))
-    ));
-    assert_eq!(
-        tree.read("/nope").unwrap_err().to_string(),
-        "/nope: no such file; `ls` shows what is there"
-    );
+    assert!(matches!(tree.read("/guests"), Err(PathError::IsDirectory(_))));
+    assert!(matches!(tree.read("/dev/console"), Err(PathError::Unreadable(_))));
+    assert!(matches!(tree.list("/etc/exec"), Err(PathError::NotDirectory(_))));
+    assert_eq!(tree.read("/nope").unwrap_err().to_string(), "/nope: no such file; `ls` shows what is there");
 }
 
 #[test]
@@ -110,12 +73,7 @@ fn paths_are_normalised() {
 #[test]
 fn damage_is_named() {
     let good = sample();
-    assert!(
-        Tree::parse(&good[..good.len() - 124])
-            .unwrap_err()
-            .to_string()
-            .contains("without a trailer")
-    );
+    assert!(Tree::parse(&good[..good.len() - 124]).unwrap_err().to_string().contains("without a trailer"));
     assert!(Tree::parse(b"").is_err());
     assert!(Tree::parse(&[0; 200]).unwrap_err().what.contains("newc"));
     assert!(Tree::parse(&archive(&[("a", FILE, b""), ("a/b", FILE, b"")])).is_err());

@@ -17,10 +17,7 @@ static MOST: AtomicUsize = AtomicUsize::new(0);
 // SAFETY: every call goes to `System` with unchanged arguments; the counters do not touch the memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        MOST.fetch_max(
-            TAKEN.fetch_add(layout.size(), Relaxed) + layout.size(),
-            Relaxed,
-        );
+        MOST.fetch_max(TAKEN.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
         // SAFETY: the caller keeps `GlobalAlloc`'s contract.
         unsafe { System.alloc(layout) }
     }
@@ -38,18 +35,12 @@ static HEAP: Counting = Counting;
 /// The only test of this file: the counters are shared. `DOMUS_TEST_VMLINUZ` may name a real kernel to be measured too.
 #[test]
 fn the_heap_that_is_announced_suffices() {
-    let file = Builder::new(0x10_0000)
-        .load(0x10_0000, code(3 << 20, 1), 0)
-        .build();
+    let file = Builder::new(0x10_0000).load(0x10_0000, code(3 << 20, 1), 0).build();
     for (name, pack) in PACKERS {
         measure(name, &pack(&file), 8 << 20);
     }
     if let Some(path) = std::env::var_os("DOMUS_TEST_VMLINUZ") {
-        measure(
-            "DOMUS_TEST_VMLINUZ",
-            &std::fs::read(path).unwrap(),
-            128 << 20,
-        );
+        measure("DOMUS_TEST_VMLINUZ", &std::fs::read(path).unwrap(), 128 << 20);
     }
 }
 
@@ -62,22 +53,8 @@ fn measure(name: &str, packed: &[u8], memory_bytes: usize) {
     while !matches!(load.step(&mut memory).unwrap(), Step::Done(_)) {}
     let most = MOST.load(Relaxed) - before;
     drop(load);
-    assert_eq!(
-        TAKEN.load(Relaxed),
-        before,
-        "{name}: something was not given back"
-    );
-    println!(
-        "{name}: {} KiB announced, {} KiB taken",
-        announced >> 10,
-        most >> 10
-    );
-    assert!(
-        most <= announced,
-        "{name}: {most} bytes taken, {announced} announced"
-    );
-    assert!(
-        announced <= 4 * most + (4 << 20),
-        "{name}: {announced} announced, only {most} taken"
-    );
+    assert_eq!(TAKEN.load(Relaxed), before, "{name}: something was not given back");
+    println!("{name}: {} KiB announced, {} KiB taken", announced >> 10, most >> 10);
+    assert!(most <= announced, "{name}: {most} bytes taken, {announced} announced");
+    assert!(announced <= 4 * most + (4 << 20), "{name}: {announced} announced, only {most} taken");
 }

@@ -36,18 +36,10 @@ fn every_packing_alone_and_in_a_bzimage_arrives_whole() {
         let packed = pack(&file);
         for file in [packed.clone(), bzimage(&packed, file.len() as u32)] {
             let mut memory = Memory::new(8 << 20);
-            let (kernel, steps) =
-                load(&file, &mut memory).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let (kernel, steps) = load(&file, &mut memory).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(memory.0 == wanted.0, "{name}: wrong contents");
-            assert_eq!(
-                (kernel.entry, kernel.notes_from),
-                (0xffff_ffff_8010_0000, NotesFrom::Segment),
-                "{name}"
-            );
-            assert!(
-                (8..12).contains(&steps),
-                "{name}: {steps} steps, so not in pieces or more than once"
-            );
+            assert_eq!((kernel.entry, kernel.notes_from), (0xffff_ffff_8010_0000, NotesFrom::Segment), "{name}");
+            assert!((8..12).contains(&steps), "{name}: {steps} steps, so not in pieces or more than once");
         }
     }
 }
@@ -67,11 +59,7 @@ fn an_lz4_kernel_may_have_many_blocks_and_repeated_magics() {
 
 /// NetBSD's shape: physical addresses are virtual ones, and a note says by how much.
 fn offset_kernel(base: u64) -> Builder {
-    Builder::new(base + 0x10_0000)
-        .load(base + 0x10_0000, code(400_000, 5), 0x1000)
-        .number(3, base)
-        .number(4, base)
-        .note(5, b"xen-3.0\0")
+    Builder::new(base + 0x10_0000).load(base + 0x10_0000, code(400_000, 5), 0x1000).number(3, base).number(4, base).note(5, b"xen-3.0\0")
 }
 
 #[test]
@@ -82,29 +70,17 @@ fn a_kernel_that_is_moved_by_its_notes_leaves_nothing_behind_where_it_stood_firs
             let mut memory = Memory::new(4 << 20);
             let (kernel, _) = load(&pack(&offset_kernel(base).build()), &mut memory).unwrap();
             assert_eq!((kernel.paddr_offset, kernel.phys_start), (base, 0x10_0000));
-            assert!(
-                memory.0 == expected(&offset_kernel(base), base, 4 << 20).0,
-                "{name}"
-            );
+            assert!(memory.0 == expected(&offset_kernel(base), base, 4 << 20).0, "{name}");
         }
     }
 }
 
 #[test]
 fn notes_in_sections_and_legacy_strings_are_found_in_packed_kernels_too() {
-    let in_section = Builder {
-        as_section: true,
-        ..kernel()
-    };
+    let in_section = Builder { as_section: true, ..kernel() };
     let text = b"GUEST_OS=Mini-OS,XEN_VER=xen-3.0,VIRT_BASE=0,LOADER=generic\0".to_vec();
-    let legacy = Builder {
-        legacy: Some(text),
-        ..Builder::new(0x10_0000).load(0x10_0000, code(500_000, 7), 0)
-    };
-    for (builder, from) in [
-        (in_section, NotesFrom::Section),
-        (legacy, NotesFrom::LegacyString),
-    ] {
+    let legacy = Builder { legacy: Some(text), ..Builder::new(0x10_0000).load(0x10_0000, code(500_000, 7), 0) };
+    for (builder, from) in [(in_section, NotesFrom::Section), (legacy, NotesFrom::LegacyString)] {
         for (name, pack) in PACKERS {
             let mut memory = Memory::new(8 << 20);
             let (kernel, _) = load(&pack(&builder.build()), &mut memory).unwrap();
@@ -119,15 +95,7 @@ fn a_domain_too_small_for_the_kernel_is_told_how_much_it_needs() {
     for (name, pack) in PACKERS {
         let error = load(&pack(&kernel().build()), &mut Memory::new(2 << 20)).unwrap_err();
         let needed = ((2u64 << 20) + 150_000 + 0x2000).div_ceil(4096);
-        assert_eq!(
-            error,
-            ImageError::TooLittleMemory {
-                needed,
-                available: 512
-            }
-            .into(),
-            "{name}"
-        );
+        assert_eq!(error, ImageError::TooLittleMemory { needed, available: 512 }.into(), "{name}");
     }
 }
 
@@ -141,26 +109,14 @@ fn what_unpacks_without_end_is_stopped_at_the_size_of_the_memory() {
         let mut load = KernelLoad::new(&packed, 1 << 20).unwrap();
         let mut memory = Memory::new(1 << 20);
         let error = (0..24).find_map(|_| load.step(&mut memory).err());
-        assert_eq!(
-            error,
-            Some(UnpackError::LargerThanMemory { memory: 1 << 20 }),
-            "{name}"
-        );
-        assert!(
-            load.step(&mut memory).is_err(),
-            "{name}: an error does not go away"
-        );
+        assert_eq!(error, Some(UnpackError::LargerThanMemory { memory: 1 << 20 }), "{name}");
+        assert!(load.step(&mut memory).is_err(), "{name}: an error does not go away");
     }
 }
 
 #[test]
 fn files_that_are_no_kernels_are_named_for_what_they_are() {
-    let message = |file: &[u8]| {
-        KernelLoad::new(file, 1 << 20)
-            .err()
-            .expect("an error")
-            .to_string()
-    };
+    let message = |file: &[u8]| KernelLoad::new(file, 1 << 20).err().expect("an error").to_string();
     assert!(message(b"#!/bin/sh").ends_with("it begins with 23 21 2f 62"));
     assert!(message(b"").contains("neither an ELF"));
     assert!(message(b"BZh91AY").contains("bzip2"));
@@ -185,32 +141,14 @@ fn bzimages_that_point_outside_are_refused() {
         file
     };
     assert_eq!(error(&good), None);
-    assert_eq!(
-        error(&good[..good.len() - 101]),
-        Some(UnpackError::PayloadOutside)
-    );
+    assert_eq!(error(&good[..good.len() - 101]), Some(UnpackError::PayloadOutside));
     assert_eq!(error(&good[..0x210]), Some(UnpackError::PayloadOutside));
-    assert_eq!(
-        error(&with(0x248, &[0xff; 4])),
-        Some(UnpackError::PayloadOutside)
-    );
-    assert_eq!(
-        error(&with(0x24c, &[0xff; 4])),
-        Some(UnpackError::PayloadOutside)
-    );
-    assert_eq!(
-        error(&with(0x24c, &[0; 4])),
-        Some(UnpackError::NotAKernel([0; 4]))
-    );
-    assert_eq!(
-        error(&with(0x206, &[7, 2])),
-        Some(UnpackError::OldBootProtocol(0x207))
-    );
+    assert_eq!(error(&with(0x248, &[0xff; 4])), Some(UnpackError::PayloadOutside));
+    assert_eq!(error(&with(0x24c, &[0xff; 4])), Some(UnpackError::PayloadOutside));
+    assert_eq!(error(&with(0x24c, &[0; 4])), Some(UnpackError::NotAKernel([0; 4])));
+    assert_eq!(error(&with(0x206, &[7, 2])), Some(UnpackError::OldBootProtocol(0x207)));
     // No signature: no bzImage.
-    assert!(matches!(
-        error(&with(0x202, b"XXXX")),
-        Some(UnpackError::NotAKernel(_))
-    ));
+    assert!(matches!(error(&with(0x202, b"XXXX")), Some(UnpackError::NotAKernel(_))));
 }
 
 #[test]
@@ -218,14 +156,7 @@ fn a_wrong_size_in_a_bzimage_is_noticed() {
     let file = kernel().build();
     for (name, pack) in &PACKERS[2..] {
         let error = load(&bzimage(&pack(&file), 5), &mut Memory::new(8 << 20)).unwrap_err();
-        assert_eq!(
-            error,
-            UnpackError::WrongSize {
-                announced: 5,
-                unpacked: file.len() as u64
-            },
-            "{name}"
-        );
+        assert_eq!(error, UnpackError::WrongSize { announced: 5, unpacked: file.len() as u64 }, "{name}");
     }
 }
 
@@ -236,10 +167,7 @@ fn truncated_data_is_refused_wherever_it_ends() {
         let packed = pack(&file);
         for cut in (1..12).map(|part| packed.len() * part / 12) {
             let error = load(&packed[..cut], &mut Memory::new(8 << 20)).expect_err(name);
-            let told = matches!(
-                error,
-                UnpackError::Truncated(_) | UnpackError::Damaged(_) | UnpackError::Image(_)
-            );
+            let told = matches!(error, UnpackError::Truncated(_) | UnpackError::Damaged(_) | UnpackError::Image(_));
             assert!(told, "{name} at {cut}: {error}");
         }
     }
@@ -251,16 +179,10 @@ fn dictionaries_beyond_the_limit_are_refused_before_any_memory_is_taken() {
     let mut huge = plain_xz(b"x");
     huge[12 + 4] = 40;
     let error = KernelLoad::heap_bytes(&huge).unwrap_err();
-    assert!(
-        matches!(error, UnpackError::DictionaryTooLarge { wanted, .. } if wanted >> 20 == 4096),
-        "{error}"
-    );
+    assert!(matches!(error, UnpackError::DictionaryTooLarge { wanted, .. } if wanted >> 20 == 4096), "{error}");
     assert!(KernelLoad::new(&huge, 1 << 20).is_err());
     let window = [0x28, 0xb5, 0x2f, 0xfd, 0, 0xf0, 0, 0, 0];
-    assert!(matches!(
-        KernelLoad::new(&window, 1 << 20).err(),
-        Some(UnpackError::DictionaryTooLarge { .. })
-    ));
+    assert!(matches!(KernelLoad::new(&window, 1 << 20).err(), Some(UnpackError::DictionaryTooLarge { .. })));
 }
 
 /// One byte changed in packed data, where a checksum covers all: the kernel either is refused or arrived whole.
@@ -276,10 +198,7 @@ fn a_changed_byte_does_not_pass_a_checksum() {
             changed[packed.len() * part / 16] ^= 0x10;
             let mut memory = Memory::new(8 << 20);
             if load(&changed, &mut memory).is_ok() {
-                assert!(
-                    memory.0 == wanted.0,
-                    "{name}: damage at {part}/16 went unnoticed"
-                );
+                assert!(memory.0 == wanted.0, "{name}: damage at {part}/16 went unnoticed");
             }
         }
     }

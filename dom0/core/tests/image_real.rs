@@ -13,19 +13,12 @@ fn stock_linux_arrives_as_other_tools_unpack_it() {
     let mut memory = Memory::new(128 << 20);
     let begin = std::time::Instant::now();
     let (kernel, steps) = load(&packed, &mut memory).unwrap();
-    println!(
-        "{} bytes in {steps} steps, {:?}",
-        unpacked.len(),
-        begin.elapsed()
-    );
+    println!("{} bytes in {steps} steps, {:?}", unpacked.len(), begin.elapsed());
     let mut wanted = Memory::new(128 << 20);
     for load in Elf::parse(&unpacked).unwrap().loads() {
         let bytes = &unpacked[load.offset as usize..load.file_end() as usize];
         wanted.0[load.paddr as usize..][..bytes.len()].copy_from_slice(bytes);
     }
     assert!(memory.0 == wanted.0, "wrong contents");
-    assert_eq!(
-        kernel,
-        image::notes::read(&Elf::parse(&unpacked).unwrap(), &mut &unpacked[..]).unwrap()
-    );
+    assert_eq!(kernel, image::notes::read(&Elf::parse(&unpacked).unwrap(), &mut &unpacked[..]).unwrap());
 }

@@ -30,10 +30,7 @@ fn main(info: &'static BootInfo) {
     } else {
         play_both(own)
     };
-    println!(
-        "pingpong: {}",
-        if result.is_ok() { "done" } else { "failed" }
-    );
+    println!("pingpong: {}", if result.is_ok() { "done" } else { "failed" });
 }
 
 /// One end: a view of the shared page, and a port that wakes the other end.
@@ -50,25 +47,14 @@ impl Side {
         let port = events::alloc_unbound(other, |_| {})?;
         // SAFETY: the page is accessed by `say` and `hear` only, and never freed.
         let grant = unsafe { grants::grant(other, page, true) }?;
-        Ok((
-            Side {
-                page,
-                port,
-                mapping: None,
-            },
-            grant,
-        ))
+        Ok((Side { page, port, mapping: None }, grant))
     }
 
     /// The end that maps the page.
     fn far(other: u16, page: GrantRef, port: Port) -> Result<Side> {
         let mapping = grants::map(other, page, true)?;
         let port = events::bind_interdomain(other, port, |_| {})?;
-        Ok(Side {
-            page: mapping.as_ptr(),
-            port,
-            mapping: Some(mapping),
-        })
+        Ok(Side { page: mapping.as_ptr(), port, mapping: Some(mapping) })
     }
 
     fn say(&self, word: &[u8; 4], round: u32) -> Result<()> {
@@ -79,9 +65,7 @@ impl Side {
 
     fn hear(&self, word: &[u8; 4], round: u32) {
         // SAFETY: as in `say`.
-        events::wait_until(
-            || unsafe { self.page.cast::<u64>().read_volatile() } == message(word, round),
-        );
+        events::wait_until(|| unsafe { self.page.cast::<u64>().read_volatile() } == message(word, round));
     }
 }
 
@@ -95,10 +79,7 @@ fn play_near(near: Side, page: GrantRef) -> Result<()> {
         near.hear(b"pong", round);
         println!("near side: pong {round}");
     }
-    println!(
-        "near side: revoking while mapped: {:?}",
-        grants::revoke(page)
-    );
+    println!("near side: revoking while mapped: {:?}", grants::revoke(page));
     near.say(b"stop", 0)?;
     events::wait_until(|| grants::revoke(page).is_ok());
     println!("near side: revoked");
@@ -129,10 +110,7 @@ fn play_both(own: u16) -> Result<()> {
         near.hear(b"pong", round);
         println!("near side: pong {round}");
     }
-    println!(
-        "near side: revoking while mapped: {:?}",
-        grants::revoke(page)
-    );
+    println!("near side: revoking while mapped: {:?}", grants::revoke(page));
     drop(far.mapping);
     println!("far side: unmapped");
     grants::revoke(page)?;

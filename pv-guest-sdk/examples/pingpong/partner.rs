@@ -31,13 +31,9 @@ pub fn wait(own: u16) -> Result<(u16, GrantRef, Port)> {
 }
 
 fn invitation(path: &str) -> Option<(u16, GrantRef, Port)> {
-    let other = path
-        .strip_prefix("/local/domain/")?
-        .strip_suffix("/data/pingpong")?;
+    let other = path.strip_prefix("/local/domain/")?.strip_suffix("/data/pingpong")?;
     let mut buffer = [0; 32];
-    let (page, port) = xenstore::read(NONE, path, &mut buffer)
-        .ok()?
-        .split_once(' ')?;
+    let (page, port) = xenstore::read(NONE, path, &mut buffer).ok()?.split_once(' ')?;
     Some((other.parse().ok()?, page.parse().ok()?, port.parse().ok()?))
 }
 
@@ -54,16 +50,9 @@ pub fn find(own: u16) -> Option<u16> {
 pub fn invite(own: u16, other: u16, page: GrantRef, port: Port) -> Result<()> {
     println!("pingpong: with a partner");
     let (mut owner, mut reader, mut value) = ([0; 8], [0; 8], [0; 32]);
-    let permissions = [
-        format(&mut owner, format_args!("n{own}")),
-        format(&mut reader, format_args!("r{other}")),
-    ];
+    let permissions = [format(&mut owner, format_args!("n{own}")), format(&mut reader, format_args!("r{other}"))];
     // Permissions first, so that the partner may read the answer when its watch fires.
     xenstore::write(NONE, NODE, "")?;
     xenstore::set_permissions(NONE, NODE, &permissions)?;
-    xenstore::write(
-        NONE,
-        NODE,
-        format(&mut value, format_args!("{page} {port}")),
-    )
+    xenstore::write(NONE, NODE, format(&mut value, format_args!("{page} {port}")))
 }

@@ -55,10 +55,7 @@ fn status() {
     assert_eq!(kind(near), event::STATUS_UNBOUND);
     let far = events::bind_interdomain(own, near, |_| {}).expect("a port");
     let status = events::status(own, near).expect("a port");
-    assert_eq!(
-        (status.status, status.u0 as u16, status.u1),
-        (event::STATUS_INTERDOMAIN, own, far)
-    );
+    assert_eq!((status.status, status.u0 as u16, status.u1), (event::STATUS_INTERDOMAIN, own, far));
     events::close(far).expect("an open port");
     assert_eq!(kind(near), event::STATUS_UNBOUND);
     events::close(near).expect("an open port");
@@ -69,10 +66,7 @@ fn bad_port() {
     assert!(events::send(4095).is_err());
     assert!(events::close(1 << 20).is_err());
     assert!(events::bind_virq(event::NR_VIRQS, |_| {}).is_err());
-    assert!(
-        events::bind_virq(event::VIRQ_TIMER, |_| {}).is_err(),
-        "bound already"
-    );
+    assert!(events::bind_virq(event::VIRQ_TIMER, |_| {}).is_err(), "bound already");
 }
 
 fn poll() {
@@ -91,12 +85,7 @@ type Answer = u64;
 fn ring() {
     let page = memory::alloc_page().expect("a page");
     // SAFETY: the page is ours and used as this ring only.
-    let (mut front, mut back) = unsafe {
-        (
-            FrontRing::<Ask, Answer>::new(page, 4096),
-            BackRing::<Ask, Answer>::new(page, 4096),
-        )
-    };
+    let (mut front, mut back) = unsafe { (FrontRing::<Ask, Answer>::new(page, 4096), BackRing::<Ask, Answer>::new(page, 4096)) };
     assert_eq!(front.size(), 128);
     for round in 0..300u64 {
         let count = round % 128 + 1;

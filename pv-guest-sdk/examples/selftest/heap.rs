@@ -23,11 +23,7 @@ fn pages() {
     assert_ne!(first, second);
     // SAFETY: both pages are ours; they are given back unused.
     unsafe {
-        assert!(
-            core::slice::from_raw_parts(first.as_ptr(), 4096)
-                .iter()
-                .all(|&byte| byte == 0)
-        );
+        assert!(core::slice::from_raw_parts(first.as_ptr(), 4096).iter().all(|&byte| byte == 0));
         first.write_bytes(0xaa, 4096);
         memory::free_page(first);
         let again = memory::alloc_page().expect("a page");
@@ -45,12 +41,7 @@ fn growth() {
     let start = memory::alloc_pages(PAGES).expect("16 MiB");
     for index in 0..PAGES {
         // SAFETY: the pages are ours.
-        unsafe {
-            start
-                .add(index * 4096)
-                .cast::<usize>()
-                .write_volatile(index)
-        };
+        unsafe { start.add(index * 4096).cast::<usize>().write_volatile(index) };
     }
     for index in 0..PAGES {
         // SAFETY: the pages are ours.
@@ -65,10 +56,7 @@ fn translations() {
     let page = memory::alloc_page().expect("a page");
     let mfn = memory::virt_to_mfn(page.as_ptr()).expect("a frame");
     assert_eq!(memory::mfn_to_pfn(mfn), memory::virt_to_pfn(page.as_ptr()));
-    assert_eq!(
-        memory::lookup(page.as_ptr() as u64).map(|entry| entry >> 12 & 0xff_ffff_ffff),
-        Some(mfn)
-    );
+    assert_eq!(memory::lookup(page.as_ptr() as u64).map(|entry| entry >> 12 & 0xff_ffff_ffff), Some(mfn));
     // SAFETY: nothing uses it.
     unsafe { memory::free_page(page) };
 }
@@ -87,23 +75,13 @@ fn heap() {
     for key in 0u64..2000 {
         map.insert(key * 7919 % 2003, Box::new([key; 9]));
     }
-    assert!(
-        map.iter()
-            .all(|(&key, value)| value[0] * 7919 % 2003 == key)
-    );
+    assert!(map.iter().all(|(&key, value)| value[0] * 7919 % 2003 == key));
     let big: Vec<u32> = (0..1 << 20).collect();
-    assert_eq!(
-        big.iter().map(|&value| u64::from(value)).sum::<u64>(),
-        (1u64 << 19) * ((1 << 20) - 1)
-    );
+    assert_eq!(big.iter().map(|&value| u64::from(value)).sum::<u64>(), (1u64 << 19) * ((1 << 20) - 1));
     drop((map, big));
     let held = pv_guest_sdk::heap::size();
     for _ in 0..20 {
         drop(Vec::<u8>::with_capacity(1 << 20));
     }
-    assert_eq!(
-        pv_guest_sdk::heap::size(),
-        held,
-        "freed memory is used again"
-    );
+    assert_eq!(pv_guest_sdk::heap::size(), held, "freed memory is used again");
 }

@@ -18,19 +18,10 @@ entry!(main);
 type Check = (&'static str, fn());
 
 fn main(_info: &'static BootInfo) {
-    let groups: [&[Check]; 5] = [
-        heap::CHECKS,
-        mappings::CHECKS,
-        traps::CHECKS,
-        channels::CHECKS,
-        store::CHECKS,
-    ];
+    let groups: [&[Check]; 5] = [heap::CHECKS, mappings::CHECKS, traps::CHECKS, channels::CHECKS, store::CHECKS];
     for (name, check) in groups.into_iter().flatten() {
         check();
         println!("ok: {name}");
     }
-    println!(
-        "selftest: {} checks passed",
-        groups.iter().map(|group| group.len()).sum::<usize>()
-    );
+    println!("selftest: {} checks passed", groups.iter().map(|group| group.len()).sum::<usize>());
 }

@@ -18,9 +18,7 @@ pub const CHECKS: &[Check] = &[
 
 fn window() {
     let pages = memory::alloc_pages(3).expect("pages");
-    let mfns = [2, 0, 1].map(|index| {
-        memory::virt_to_mfn(pages.as_ptr().wrapping_add(index * 4096)).expect("a frame")
-    });
+    let mfns = [2, 0, 1].map(|index| memory::virt_to_mfn(pages.as_ptr().wrapping_add(index * 4096)).expect("a frame"));
     // SAFETY: the pages are ours; both views are read and written volatile.
     unsafe {
         let window = memory::map_frames(&mfns).expect("a window");
@@ -69,28 +67,16 @@ fn grant() {
     unsafe {
         first.as_ptr().add(5).write_volatile(99);
         assert_eq!(second.as_ptr().add(5).read_volatile(), 99);
-        grants::copy(
-            CopyEnd::Grant(own, reference, 4),
-            CopyEnd::Frame(target_mfn, 100),
-            8,
-        )
-        .expect("a copy");
+        grants::copy(CopyEnd::Grant(own, reference, 4), CopyEnd::Frame(target_mfn, 100), 8).expect("a copy");
         assert_eq!(target.add(101).read_volatile(), 99);
-        let beyond = grants::copy(
-            CopyEnd::Grant(own, reference, 4000),
-            CopyEnd::Frame(target_mfn, 0),
-            100,
-        );
+        let beyond = grants::copy(CopyEnd::Grant(own, reference, 4000), CopyEnd::Frame(target_mfn, 0), 100);
         assert_eq!(beyond, Err(Errno::INVAL));
     }
     drop(first);
     assert_eq!(grants::revoke(reference), Err(Errno::BUSY));
     drop(second);
     assert_eq!(grants::revoke(reference), Ok(()));
-    assert!(
-        grants::map(own, reference, true).is_err(),
-        "a revoked grant cannot be mapped"
-    );
+    assert!(grants::map(own, reference, true).is_err(), "a revoked grant cannot be mapped");
     // SAFETY: nothing uses them.
     unsafe {
         memory::free_page(page);

@@ -16,10 +16,7 @@ pub const CHECKS: &[Check] = &[
     ("xenstore answers and errors come back", answers),
     ("a reply longer than the ring arrives whole", long_reply),
     ("watch events are kept in order", watches),
-    (
-        "a shutdown request is taken once and acknowledged",
-        shutdown_request,
-    ),
+    ("a shutdown request is taken once and acknowledged", shutdown_request),
 ];
 
 /// The daemon: bytes not yet understood, bytes not yet sent.
@@ -30,12 +27,7 @@ struct Daemon {
     shutdown: &'static str,
 }
 
-static DAEMON: IrqMutex<Daemon> = IrqMutex::new(Daemon {
-    page: 0,
-    received: Vec::new(),
-    unsent: Vec::new(),
-    shutdown: "",
-});
+static DAEMON: IrqMutex<Daemon> = IrqMutex::new(Daemon { page: 0, received: Vec::new(), unsent: Vec::new(), shutdown: "" });
 
 fn connect() {
     if xenstore::available() {
@@ -60,17 +52,14 @@ impl Daemon {
         // SAFETY: the page is ours; handlers do not interrupt each other, and the client runs on the same vCPU.
         unsafe {
             while (*ring).req_cons != (*ring).req_prod {
-                self.received
-                    .push((*ring).req[(*ring).req_cons as usize % RING_SIZE]);
+                self.received.push((*ring).req[(*ring).req_cons as usize % RING_SIZE]);
                 (*ring).req_cons = (*ring).req_cons.wrapping_add(1);
             }
             while let Some(request) = self.take_request() {
                 self.answer(&request.0, &request.1);
             }
             let mut sent = 0;
-            while sent < self.unsent.len()
-                && (*ring).rsp_prod.wrapping_sub((*ring).rsp_cons) < RING_SIZE as u32
-            {
+            while sent < self.unsent.len() && (*ring).rsp_prod.wrapping_sub((*ring).rsp_cons) < RING_SIZE as u32 {
                 (*ring).rsp[(*ring).rsp_prod as usize % RING_SIZE] = self.unsent[sent];
                 (*ring).rsp_prod = (*ring).rsp_prod.wrapping_add(1);
                 sent += 1;
@@ -103,9 +92,7 @@ impl Daemon {
                 self.send(request, msg::WRITE, b"OK\0");
             }
             (msg::UNWATCH, _) => self.send(request, msg::UNWATCH, b"OK\0"),
-            (msg::WRITE, _) | (msg::TRANSACTION_END, _) => {
-                self.send(request, request.kind, b"OK\0")
-            }
+            (msg::WRITE, _) | (msg::TRANSACTION_END, _) => self.send(request, request.kind, b"OK\0"),
             (msg::TRANSACTION_START, _) => self.send(request, msg::TRANSACTION_START, b"77\0"),
             (msg::WATCH, _) => {
                 self.send(&Header::default(), msg::WATCH_EVENT, b"early\0t0\0");
@@ -117,11 +104,7 @@ impl Daemon {
     }
 
     fn send(&mut self, request: &Header, kind: u32, payload: &[u8]) {
-        let header = Header {
-            kind,
-            len: payload.len() as u32,
-            ..*request
-        };
+        let header = Header { kind, len: payload.len() as u32, ..*request };
         self.unsent.extend_from_slice(header.as_bytes());
         self.unsent.extend_from_slice(payload);
     }
@@ -132,17 +115,9 @@ fn answers() {
     let mut buffer = [0; 64];
     let none = Transaction::NONE;
     assert_eq!(xenstore::read(none, "name", &mut buffer), Ok("selftest"));
-    assert_eq!(
-        xenstore::read(none, "other", &mut buffer),
-        Err(Errno::NOENT)
-    );
-    assert_eq!(
-        xenstore::read(none, "long", &mut buffer),
-        Err(Errno::TOOBIG)
-    );
-    let names: Vec<&str> = xenstore::directory(none, "device", &mut buffer)
-        .expect("a directory")
-        .collect();
+    assert_eq!(xenstore::read(none, "other", &mut buffer), Err(Errno::NOENT));
+    assert_eq!(xenstore::read(none, "long", &mut buffer), Err(Errno::TOOBIG));
+    let names: Vec<&str> = xenstore::directory(none, "device", &mut buffer).expect("a directory").collect();
     assert_eq!(names, ["vbd", "vif"]);
     let transaction = xenstore::start_transaction().expect("a transaction");
     assert_ne!(transaction, none);
@@ -161,21 +136,9 @@ fn watches() {
     let mut buffer = [0; 64];
     xenstore::watch("device", "t1").expect("a watch");
     let first = xenstore::wait_watch_event(&mut buffer);
-    assert_eq!(
-        first,
-        Ok(WatchEvent {
-            path: "early",
-            token: "t0"
-        })
-    );
+    assert_eq!(first, Ok(WatchEvent { path: "early", token: "t0" }));
     let second = xenstore::wait_watch_event(&mut buffer);
-    assert_eq!(
-        second,
-        Ok(WatchEvent {
-            path: "device",
-            token: "t1"
-        })
-    );
+    assert_eq!(second, Ok(WatchEvent { path: "device", token: "t1" }));
     assert_eq!(xenstore::next_watch_event(&mut buffer), Ok(None));
 }
 

@@ -32,10 +32,7 @@ impl Write for Line {
 
 #[doc(hidden)]
 pub fn __print(arguments: fmt::Arguments<'_>) {
-    let mut line = Line {
-        bytes: [0; 256],
-        len: 0,
-    };
+    let mut line = Line { bytes: [0; 256], len: 0 };
     let _ = line.write_fmt(arguments);
     line.flush();
 }
@@ -49,17 +46,10 @@ pub fn format<'a>(buffer: &'a mut [u8], arguments: fmt::Arguments<'_>) -> &'a st
     impl Write for Cursor<'_> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             let room = (self.buffer.len() - self.len).min(text.len());
-            let count = (0..=room)
-                .rev()
-                .find(|&at| text.is_char_boundary(at))
-                .unwrap_or(0);
+            let count = (0..=room).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
             self.buffer[self.len..self.len + count].copy_from_slice(&text.as_bytes()[..count]);
             self.len += count;
-            if count == text.len() {
-                Ok(())
-            } else {
-                Err(fmt::Error)
-            }
+            if count == text.len() { Ok(()) } else { Err(fmt::Error) }
         }
     }
     let mut cursor = Cursor { buffer, len: 0 };

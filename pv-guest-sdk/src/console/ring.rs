@@ -27,13 +27,8 @@ impl Ring {
         let base = self.base();
         // SAFETY: the page is mapped as long as the kernel runs (see `new`); the fields are aligned and both ends use them atomically.
         unsafe {
-            [
-                &raw mut (*base).in_cons,
-                &raw mut (*base).in_prod,
-                &raw mut (*base).out_cons,
-                &raw mut (*base).out_prod,
-            ]
-            .map(|field| AtomicU32::from_ptr(field))
+            [&raw mut (*base).in_cons, &raw mut (*base).in_prod, &raw mut (*base).out_cons, &raw mut (*base).out_prod]
+                .map(|field| AtomicU32::from_ptr(field))
         }
     }
 
@@ -74,9 +69,7 @@ impl Ring {
 
     fn room(self) -> usize {
         let [_, _, cons, prod] = self.indices();
-        let queued = prod
-            .load(Ordering::Relaxed)
-            .wrapping_sub(cons.load(Ordering::Acquire));
+        let queued = prod.load(Ordering::Relaxed).wrapping_sub(cons.load(Ordering::Acquire));
         OUT_SIZE - (queued as usize).min(OUT_SIZE)
     }
 

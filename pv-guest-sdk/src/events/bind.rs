@@ -10,10 +10,7 @@ use crate::hypercall::{self, Result};
 /// # Errors
 /// -EEXIST if it is bound already; -EPERM if it is not ours to have.
 pub fn bind_virq(virq: u32, handler: Handler) -> Result<Port> {
-    let mut argument = ev::BindVirq {
-        virq,
-        ..Default::default()
-    };
+    let mut argument = ev::BindVirq { virq, ..Default::default() };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::event_channel_op(ev::OP_BIND_VIRQ, &mut argument) }?;
     start(argument.port, handler)
@@ -43,11 +40,7 @@ pub fn alloc_unbound(remote: u16, handler: Handler) -> Result<Port> {
 /// # Errors
 /// As for [`alloc_unbound`], and -EPERM.
 pub fn alloc_unbound_for(dom: u16, remote: u16) -> Result<Port> {
-    let mut argument = ev::AllocUnbound {
-        dom,
-        remote_dom: remote,
-        ..Default::default()
-    };
+    let mut argument = ev::AllocUnbound { dom, remote_dom: remote, ..Default::default() };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::event_channel_op(ev::OP_ALLOC_UNBOUND, &mut argument) }?;
     Ok(argument.port)
@@ -58,11 +51,7 @@ pub fn alloc_unbound_for(dom: u16, remote: u16) -> Result<Port> {
 /// # Errors
 /// -EINVAL if that port is not waiting for us; -ESRCH if there is no such domain.
 pub fn bind_interdomain(remote: u16, remote_port: Port, handler: Handler) -> Result<Port> {
-    let mut argument = ev::BindInterdomain {
-        remote_dom: remote,
-        remote_port,
-        ..Default::default()
-    };
+    let mut argument = ev::BindInterdomain { remote_dom: remote, remote_port, ..Default::default() };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::event_channel_op(ev::OP_BIND_INTERDOMAIN, &mut argument) }?;
     start(argument.local_port, handler)
@@ -73,11 +62,7 @@ pub fn bind_interdomain(remote: u16, remote_port: Port, handler: Handler) -> Res
 /// # Errors
 /// -EINVAL for a port out of range; -EPERM for another's port.
 pub fn status(dom: u16, port: Port) -> Result<ev::Status> {
-    let mut argument = ev::Status {
-        dom,
-        port,
-        ..Default::default()
-    };
+    let mut argument = ev::Status { dom, port, ..Default::default() };
     // SAFETY: the structure of the operation.
     unsafe { hypercall::event_channel_op(ev::OP_STATUS, &mut argument) }?;
     Ok(argument)

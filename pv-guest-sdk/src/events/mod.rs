@@ -12,13 +12,9 @@ use crate::hypercall::{self, Result};
 use crate::sync::IrqMutex;
 use bits::{mask_word, pending_word};
 
-pub use bind::{
-    alloc_unbound, alloc_unbound_for, bind_interdomain, bind_ipi, bind_virq, own_domid, status,
-};
+pub use bind::{alloc_unbound, alloc_unbound_for, bind_interdomain, bind_ipi, bind_virq, own_domid, status};
 pub(crate) use upcall::dispatch;
-pub use upcall::{
-    block, mask_upcalls, poll, unmask_upcalls, upcalls_masked, wait_until, yield_now,
-};
+pub use upcall::{block, mask_upcalls, poll, unmask_upcalls, upcalls_masked, wait_until, yield_now};
 
 /// A port of the two-level ABI, 0 to 4095.
 pub type Port = u32;
@@ -26,8 +22,7 @@ pub type Port = u32;
 /// What runs when a port is pending: on the kernel's stack, with events masked.
 pub type Handler = fn(Port);
 
-static HANDLERS: IrqMutex<[Option<Handler>; NR_CHANNELS_2L as usize]> =
-    IrqMutex::new([None; NR_CHANNELS_2L as usize]);
+static HANDLERS: IrqMutex<[Option<Handler>; NR_CHANNELS_2L as usize]> = IrqMutex::new([None; NR_CHANNELS_2L as usize]);
 
 /// Masks every port; binding unmasks.
 pub(crate) fn init() {
@@ -41,10 +36,7 @@ pub(crate) fn init() {
 /// # Errors
 /// -EINVAL for a port out of range.
 pub fn start(port: Port, handler: Handler) -> Result<Port> {
-    *HANDLERS
-        .lock()
-        .get_mut(port as usize)
-        .ok_or(abi::Errno::INVAL)? = Some(handler);
+    *HANDLERS.lock().get_mut(port as usize).ok_or(abi::Errno::INVAL)? = Some(handler);
     unmask(port);
     Ok(port)
 }
@@ -91,8 +83,7 @@ pub fn unmask(port: Port) {
 
 /// Whether a port is pending.
 pub fn is_pending(port: Port) -> bool {
-    port < NR_CHANNELS_2L
-        && pending_word(port as usize / 64).load(Ordering::SeqCst) >> (port % 64) & 1 != 0
+    port < NR_CHANNELS_2L && pending_word(port as usize / 64).load(Ordering::SeqCst) >> (port % 64) & 1 != 0
 }
 
 /// Clears a pending port; returns whether it was.

@@ -62,12 +62,7 @@ pub fn yield_now() {
 /// Waits for `port` to be pending, handled or not, for at most `timeout_ns` of system time (0 means for ever). For masked ports: an unmasked
 /// one is handled and cleared before this returns.
 pub fn poll(port: Port, deadline_ns: u64) {
-    let mut argument = abi::sched::Poll {
-        ports: (&raw const port) as u64,
-        nr_ports: 1,
-        timeout: deadline_ns,
-        ..Default::default()
-    };
+    let mut argument = abi::sched::Poll { ports: (&raw const port) as u64, nr_ports: 1, timeout: deadline_ns, ..Default::default() };
     let _ = hypercall::sched_op(abi::sched::OP_POLL, &mut argument);
 }
 
@@ -84,10 +79,7 @@ pub(crate) fn dispatch() {
 }
 
 fn dispatch_word(word: u32) {
-    let ready = || {
-        pending_word(word as usize).load(Ordering::SeqCst)
-            & !mask_word(word as usize).load(Ordering::SeqCst)
-    };
+    let ready = || pending_word(word as usize).load(Ordering::SeqCst) & !mask_word(word as usize).load(Ordering::SeqCst);
     let mut bits = ready();
     while bits != 0 {
         let port = word * 64 + bits.trailing_zeros();

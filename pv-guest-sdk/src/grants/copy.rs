@@ -20,15 +20,7 @@ impl CopyEnd {
             CopyEnd::Grant(domid, reference, offset) => (reference.into(), domid, offset, true),
             CopyEnd::Frame(mfn, offset) => (mfn, abi::domid::SELF, offset, false),
         };
-        (
-            grant::CopyPtr {
-                ref_or_frame,
-                domid,
-                offset,
-                ..Default::default()
-            },
-            is_grant,
-        )
+        (grant::CopyPtr { ref_or_frame, domid, offset, ..Default::default() }, is_grant)
     }
 }
 
@@ -42,22 +34,8 @@ impl CopyEnd {
 pub unsafe fn copy(source: CopyEnd, dest: CopyEnd, len: u16) -> Result<()> {
     let (source, source_is_grant) = source.raw();
     let (dest, dest_is_grant) = dest.raw();
-    let flags = if source_is_grant {
-        grant::GNTCOPY_SOURCE_GREF
-    } else {
-        0
-    } | if dest_is_grant {
-        grant::GNTCOPY_DEST_GREF
-    } else {
-        0
-    };
-    let mut copy = grant::Copy {
-        source,
-        dest,
-        len,
-        flags,
-        ..Default::default()
-    };
+    let flags = if source_is_grant { grant::GNTCOPY_SOURCE_GREF } else { 0 } | if dest_is_grant { grant::GNTCOPY_DEST_GREF } else { 0 };
+    let mut copy = grant::Copy { source, dest, len, flags, ..Default::default() };
     // SAFETY: the structure of the operation; the destination is the caller's obligation.
     unsafe { hypercall::grant_table_op(grant::OP_COPY, core::slice::from_mut(&mut copy)) }?;
     check(copy.status)

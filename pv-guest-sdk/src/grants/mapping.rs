@@ -32,9 +32,7 @@ impl Drop for Mapping {
             ..Default::default()
         };
         // SAFETY: nothing uses the page once its owner is dropped.
-        let _ = unsafe {
-            hypercall::grant_table_op(grant::OP_UNMAP_GRANT_REF, core::slice::from_mut(&mut unmap))
-        };
+        let _ = unsafe { hypercall::grant_table_op(grant::OP_UNMAP_GRANT_REF, core::slice::from_mut(&mut unmap)) };
         if unmap.status == grant::GNTST_OKAY {
             // SAFETY: dropped here and nowhere else. Had unmapping failed, the address space must not be used again.
             unsafe { ManuallyDrop::drop(&mut self.window) };
@@ -59,8 +57,5 @@ pub fn map(domid: u16, reference: GrantRef, writable: bool) -> Result<Mapping> {
     // SAFETY: the window is fresh, so nothing is replaced.
     unsafe { hypercall::grant_table_op(grant::OP_MAP_GRANT_REF, core::slice::from_mut(&mut map)) }?;
     check(map.status)?;
-    Ok(Mapping {
-        window: ManuallyDrop::new(window),
-        handle: map.handle,
-    })
+    Ok(Mapping { window: ManuallyDrop::new(window), handle: map.handle })
 }

@@ -53,9 +53,7 @@ pub unsafe fn grant_mfn(domid: u16, mfn: u64, writable: bool) -> Result<GrantRef
     }
     fence(Ordering::SeqCst);
     let readonly = if writable { 0 } else { grant::GTF_READONLY };
-    table
-        .flags(reference)?
-        .store(grant::GTF_PERMIT_ACCESS | readonly, Ordering::SeqCst);
+    table.flags(reference)?.store(grant::GTF_PERMIT_ACCESS | readonly, Ordering::SeqCst);
     Ok(reference)
 }
 
@@ -81,11 +79,7 @@ pub fn revoke(reference: GrantRef) -> Result<()> {
 }
 
 fn check(status: i16) -> Result<()> {
-    if status == grant::GNTST_OKAY {
-        Ok(())
-    } else {
-        Err(status_errno(status))
-    }
+    if status == grant::GNTST_OKAY { Ok(()) } else { Err(status_errno(status)) }
 }
 
 /// The error number nearest to a status code of a grant operation.

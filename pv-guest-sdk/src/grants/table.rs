@@ -21,21 +21,14 @@ pub(super) struct Table {
     used: [u64; MAX_FRAMES * PER_FRAME as usize / 64],
 }
 
-pub(super) static TABLE: IrqMutex<Table> = IrqMutex::new(Table {
-    window: None,
-    frames: 0,
-    used: [0; MAX_FRAMES * PER_FRAME as usize / 64],
-});
+pub(super) static TABLE: IrqMutex<Table> =
+    IrqMutex::new(Table { window: None, frames: 0, used: [0; MAX_FRAMES * PER_FRAME as usize / 64] });
 
 impl Table {
     pub(super) fn take(&mut self) -> Result<GrantRef> {
         loop {
             let words = self.frames * PER_FRAME as usize / 64;
-            if let Some((index, word)) = self.used[..words]
-                .iter_mut()
-                .enumerate()
-                .find(|(_, word)| **word != !0)
-            {
+            if let Some((index, word)) = self.used[..words].iter_mut().enumerate().find(|(_, word)| **word != !0) {
                 let bit = word.trailing_ones();
                 *word |= 1 << bit;
                 return Ok(index as u32 * 64 + bit);
@@ -64,23 +57,14 @@ impl Table {
             ..Default::default()
         };
         // SAFETY: the structure of the operation; the list has room for that many frames.
-        unsafe {
-            hypercall::grant_table_op(grant::OP_SETUP_TABLE, core::slice::from_mut(&mut setup))
-        }?;
+        unsafe { hypercall::grant_table_op(grant::OP_SETUP_TABLE, core::slice::from_mut(&mut setup)) }?;
         check(setup.status)?;
         let window = match &mut self.window {
             Some(window) => window,
             None => self.window.insert(memory::reserve(MAX_FRAMES)?),
         };
         // SAFETY: the frames are the hypervisor's for this very use. Those mapped already are mapped again at the same place.
-        unsafe {
-            window.map(
-                self.frames,
-                &list[self.frames..frames],
-                abi::domid::SELF,
-                true,
-            )
-        }?;
+        unsafe { window.map(self.frames, &list[self.frames..frames], abi::domid::SELF, true) }?;
         if self.frames == 0 {
             // The first entries are the toolstack's.
             self.used[0] = (1 << grant::NR_RESERVED_ENTRIES) - 1;
@@ -90,11 +74,7 @@ impl Table {
     }
 
     pub(super) fn entry(&self, reference: GrantRef) -> Result<*mut EntryV1> {
-        let window = self
-            .window
-            .as_ref()
-            .filter(|_| (reference as usize) < self.frames * PER_FRAME as usize)
-            .ok_or(Errno::INVAL)?;
+        let window = self.window.as_ref().filter(|_| (reference as usize) < self.frames * PER_FRAME as usize).ok_or(Errno::INVAL)?;
         // SAFETY: the entry lies in the mapped part of the window (checked).
         Ok(unsafe { window.as_ptr().cast::<EntryV1>().add(reference as usize) })
     }

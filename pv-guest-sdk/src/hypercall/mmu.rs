@@ -16,18 +16,7 @@ use super::{Result, call};
 pub unsafe fn mmu_update(requests: &[MmuUpdate], domid: u16) -> Result<()> {
     let mut done = 0u32;
     // SAFETY: the caller's obligation; pointer and count belong together.
-    unsafe {
-        call(
-            number::MMU_UPDATE,
-            [
-                requests.as_ptr() as u64,
-                requests.len() as u64,
-                (&raw mut done) as u64,
-                domid.into(),
-                0,
-            ],
-        )
-    }?;
+    unsafe { call(number::MMU_UPDATE, [requests.as_ptr() as u64, requests.len() as u64, (&raw mut done) as u64, domid.into(), 0]) }?;
     Ok(())
 }
 
@@ -53,18 +42,7 @@ pub unsafe fn mmuext_op(requests: &[MmuextOp]) -> Result<()> {
 pub unsafe fn mmuext_op_for(requests: &[MmuextOp], domid: u16) -> Result<()> {
     let mut done = 0u32;
     // SAFETY: the caller's obligation; pointer and count belong together.
-    unsafe {
-        call(
-            number::MMUEXT_OP,
-            [
-                requests.as_ptr() as u64,
-                requests.len() as u64,
-                (&raw mut done) as u64,
-                domid.into(),
-                0,
-            ],
-        )
-    }?;
+    unsafe { call(number::MMUEXT_OP, [requests.as_ptr() as u64, requests.len() as u64, (&raw mut done) as u64, domid.into(), 0]) }?;
     Ok(())
 }
 

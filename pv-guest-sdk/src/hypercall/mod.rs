@@ -63,12 +63,7 @@ pub unsafe fn call(number: u64, args: [u64; 5]) -> Result {
 #[inline(always)]
 pub unsafe fn op<T>(number: u64, op: u32, argument: &mut T) -> Result {
     // SAFETY: the caller's obligation; the pointer is valid for the call.
-    unsafe {
-        call(
-            number,
-            [op.into(), core::ptr::from_mut(argument) as u64, 0, 0, 0],
-        )
-    }
+    unsafe { call(number, [op.into(), core::ptr::from_mut(argument) as u64, 0, 0, 0]) }
 }
 
 /// `sched_op` with an operation that has no argument or a plain one; see [`abi::sched`].
@@ -113,18 +108,7 @@ pub unsafe fn memory_op<T>(operation: u32, argument: &mut T) -> Result {
 /// What the hypervisor returns; each structure has a status of its own besides.
 pub unsafe fn grant_table_op<T>(operation: u32, arguments: &mut [T]) -> Result {
     // SAFETY: the caller's obligation; pointer and count belong together.
-    unsafe {
-        call(
-            number::GRANT_TABLE_OP,
-            [
-                operation.into(),
-                arguments.as_mut_ptr() as u64,
-                arguments.len() as u64,
-                0,
-                0,
-            ],
-        )
-    }
+    unsafe { call(number::GRANT_TABLE_OP, [operation.into(), arguments.as_mut_ptr() as u64, arguments.len() as u64, 0, 0]) }
 }
 
 /// `vcpu_op` on `vcpu`; see [`abi::vcpu`].
@@ -136,18 +120,7 @@ pub unsafe fn grant_table_op<T>(operation: u32, arguments: &mut [T]) -> Result {
 /// What the hypervisor returns.
 pub unsafe fn vcpu_op<T>(operation: u32, vcpu: u32, argument: &mut T) -> Result {
     // SAFETY: the caller's obligation.
-    unsafe {
-        call(
-            number::VCPU_OP,
-            [
-                operation.into(),
-                vcpu.into(),
-                core::ptr::from_mut(argument) as u64,
-                0,
-                0,
-            ],
-        )
-    }
+    unsafe { call(number::VCPU_OP, [operation.into(), vcpu.into(), core::ptr::from_mut(argument) as u64, 0, 0]) }
 }
 
 /// `xen_version` without a structure; operation 0 returns major << 16 | minor.
@@ -165,18 +138,7 @@ pub fn xen_version() -> Result {
 /// -EPERM, say, where unprivileged domains may not write.
 pub fn console_write(bytes: &[u8]) -> Result {
     // SAFETY: the hypervisor reads the bytes and writes nothing.
-    unsafe {
-        call(
-            number::CONSOLE_IO,
-            [
-                abi::console::OP_WRITE.into(),
-                bytes.len() as u64,
-                bytes.as_ptr() as u64,
-                0,
-                0,
-            ],
-        )
-    }
+    unsafe { call(number::CONSOLE_IO, [abi::console::OP_WRITE.into(), bytes.len() as u64, bytes.as_ptr() as u64, 0, 0]) }
 }
 
 /// `console_io` read: how many bytes were there.
@@ -185,18 +147,7 @@ pub fn console_write(bytes: &[u8]) -> Result {
 /// What the hypervisor returns.
 pub fn console_read(buffer: &mut [u8]) -> Result {
     // SAFETY: the hypervisor writes at most the buffer's length into it.
-    unsafe {
-        call(
-            number::CONSOLE_IO,
-            [
-                abi::console::OP_READ.into(),
-                buffer.len() as u64,
-                buffer.as_mut_ptr() as u64,
-                0,
-                0,
-            ],
-        )
-    }
+    unsafe { call(number::CONSOLE_IO, [abi::console::OP_READ.into(), buffer.len() as u64, buffer.as_mut_ptr() as u64, 0, 0]) }
 }
 
 /// `multicall`: runs a batch; every entry has its own result.
@@ -208,12 +159,7 @@ pub fn console_read(buffer: &mut [u8]) -> Result {
 /// Of the batch as a whole.
 pub unsafe fn multicall(batch: &mut [MulticallEntry]) -> Result<()> {
     // SAFETY: the caller's obligation; pointer and count belong together.
-    unsafe {
-        call(
-            number::MULTICALL,
-            [batch.as_mut_ptr() as u64, batch.len() as u64, 0, 0, 0],
-        )
-    }?;
+    unsafe { call(number::MULTICALL, [batch.as_mut_ptr() as u64, batch.len() as u64, 0, 0, 0]) }?;
     Ok(())
 }
 
@@ -226,11 +172,6 @@ pub unsafe fn multicall(batch: &mut [MulticallEntry]) -> Result<()> {
 /// What the hypervisor returns.
 pub unsafe fn stack_switch(stack_top: u64) -> Result<()> {
     // SAFETY: the caller's obligation.
-    unsafe {
-        call(
-            number::STACK_SWITCH,
-            [abi::segment::FLAT_KERNEL_SS.into(), stack_top, 0, 0, 0],
-        )
-    }?;
+    unsafe { call(number::STACK_SWITCH, [abi::segment::FLAT_KERNEL_SS.into(), stack_top, 0, 0, 0]) }?;
     Ok(())
 }

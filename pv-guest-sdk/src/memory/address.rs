@@ -21,8 +21,7 @@ pub(super) fn init(info: &BootInfo) {
 }
 
 fn p2m_entry(pfn: u64) -> Option<*mut u64> {
-    (pfn < FRAMES.load(Ordering::Relaxed))
-        .then(|| (P2M.load(Ordering::Relaxed) + pfn * 8) as *mut u64)
+    (pfn < FRAMES.load(Ordering::Relaxed)).then(|| (P2M.load(Ordering::Relaxed) + pfn * 8) as *mut u64)
 }
 
 /// The machine frame behind a frame of ours; `None` if there is no such frame.

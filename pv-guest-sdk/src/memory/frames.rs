@@ -28,27 +28,15 @@ struct FreePage {
 // SAFETY: the list's pages belong to the allocator alone.
 unsafe impl Send for Frames {}
 
-static FRAMES: IrqMutex<Frames> = IrqMutex::new(Frames {
-    next: 0,
-    mapped: 0,
-    end: 0,
-    free: None,
-    listed: 0,
-});
+static FRAMES: IrqMutex<Frames> = IrqMutex::new(Frames { next: 0, mapped: 0, end: 0, free: None, listed: 0 });
 
 /// Finds the first frame that the builder did not use, and the first that it did not map.
 pub(super) fn init(info: &BootInfo) {
     let raw = info.start_info();
-    let end_of = |address: u64, bytes: u64| {
-        virt_to_pfn((address + bytes.max(1) - 1) as *const u8).map_or(0, |pfn| pfn + 1)
-    };
+    let end_of = |address: u64, bytes: u64| virt_to_pfn((address + bytes.max(1) - 1) as *const u8).map_or(0, |pfn| pfn + 1);
     let stack_end = end_of(raw.pt_base, raw.nr_pt_frames * PAGE_SIZE as u64);
     let page_end = |mfn: u64| {
-        if mfn == 0 {
-            0
-        } else {
-            mfn_to_pfn(mfn).map_or(0, |pfn| pfn + 1)
-        }
+        if mfn == 0 { 0 } else { mfn_to_pfn(mfn).map_or(0, |pfn| pfn + 1) }
     };
     let mut next = stack_end
         .max(end_of((&raw const *raw) as u64, size_of_val(raw) as u64))
@@ -64,9 +52,7 @@ pub(super) fn init(info: &BootInfo) {
     frames.end = raw.nr_pages.min(LINEAR_FRAMES);
     frames.next = next;
     frames.mapped = next;
-    while frames.mapped < frames.end
-        && tables::is_mapped_at_boot(raw.pt_base, pfn_to_virt(frames.mapped) as u64)
-    {
+    while frames.mapped < frames.end && tables::is_mapped_at_boot(raw.pt_base, pfn_to_virt(frames.mapped) as u64) {
         frames.mapped += 1;
     }
 }

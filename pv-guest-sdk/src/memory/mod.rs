@@ -8,10 +8,7 @@ mod frames;
 mod tables;
 mod window;
 
-pub use address::{
-    LINEAR_BASE, LINEAR_FRAMES, mfn_to_pfn, pfn_to_mfn, pfn_to_virt, set_mfn, virt_to_mfn,
-    virt_to_pfn,
-};
+pub use address::{LINEAR_BASE, LINEAR_FRAMES, mfn_to_pfn, pfn_to_mfn, pfn_to_virt, set_mfn, virt_to_mfn, virt_to_pfn};
 pub use frames::{alloc_contiguous, alloc_page, alloc_pages, free_page, free_pages, used_frames};
 pub use tables::{lookup, map, protect_read_only, unmap, virt_to_pte_machine};
 pub use window::{WINDOW_BASE, WINDOW_SIZE, Window, map_device, map_foreign, map_frames, reserve};
@@ -32,12 +29,6 @@ fn guard_stack() {
         static __stack_guard: u8;
     }
     // SAFETY: the linker script keeps this page free for the purpose; only its address is used.
-    let result = unsafe {
-        crate::hypercall::update_va_mapping(
-            (&raw const __stack_guard) as u64,
-            0,
-            abi::mmu::UVMF_INVLPG,
-        )
-    };
+    let result = unsafe { crate::hypercall::update_va_mapping((&raw const __stack_guard) as u64, 0, abi::mmu::UVMF_INVLPG) };
     debug_assert!(result.is_ok());
 }

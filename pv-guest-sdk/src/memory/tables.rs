@@ -31,11 +31,7 @@ fn index(address: u64, level: u32) -> usize {
 /// Reads the entry of `table` that covers `address`.
 fn read(table: u64, address: u64, level: u32) -> u64 {
     // SAFETY: tables of the kernel stay mapped in the linear area; the index is below 512.
-    unsafe {
-        (table as *const u64)
-            .add(index(address, level))
-            .read_volatile()
-    }
+    unsafe { (table as *const u64).add(index(address, level)).read_volatile() }
 }
 
 /// The virtual address of the table that an entry points to.
@@ -59,9 +55,7 @@ pub(super) fn is_mapped_at_boot(root: u64, address: u64) -> bool {
 
 /// The L1 entry that maps `address`, or `None` if nothing does.
 pub fn lookup(address: u64) -> Option<u64> {
-    walk(ROOT.load(Ordering::Relaxed), address, 1)
-        .map(|table| read(table, address, 1))
-        .filter(|entry| entry & pte::PRESENT != 0)
+    walk(ROOT.load(Ordering::Relaxed), address, 1).map(|table| read(table, address, 1)).filter(|entry| entry & pte::PRESENT != 0)
 }
 
 /// The machine address of the L1 entry for `address`, as grant operations with CONTAINS_PTE and mmu_update take it.
@@ -118,15 +112,7 @@ unsafe fn link(table: u64, address: u64, level: u32, new: *mut u8) -> Result<()>
     let mfn = virt_to_mfn(new).ok_or(abi::Errno::INVAL)?;
     let ptr = entry_machine(table, address, level).ok_or(abi::Errno::INVAL)? | NORMAL_PT_UPDATE;
     // SAFETY: the entry was empty, so no mapping goes away; what appears is the caller's.
-    unsafe {
-        hypercall::mmu_update(
-            &[MmuUpdate {
-                ptr,
-                val: mfn << 12 | TABLE,
-            }],
-            abi::domid::SELF,
-        )
-    }
+    unsafe { hypercall::mmu_update(&[MmuUpdate { ptr, val: mfn << 12 | TABLE }], abi::domid::SELF) }
 }
 
 /// Maps frames of the domain at their place in the linear area. `pfns` lie in one 2 MiB piece; table pages come from `source`, mapped.
@@ -163,14 +149,7 @@ pub(super) unsafe fn map_linear(pfns: Range<u64>, source: TableSource<'_>) -> Op
     }
     for pfn in pfns {
         // SAFETY: the caller vouches for the frame.
-        unsafe {
-            hypercall::update_va_mapping(
-                pfn_to_virt(pfn) as u64,
-                pfn_to_mfn(pfn)? << 12 | LINEAR,
-                0,
-            )
-        }
-        .ok()?;
+        unsafe { hypercall::update_va_mapping(pfn_to_virt(pfn) as u64, pfn_to_mfn(pfn)? << 12 | LINEAR, 0) }.ok()?;
     }
     Some(())
 }
@@ -183,9 +162,7 @@ pub(super) unsafe fn map_linear(pfns: Range<u64>, source: TableSource<'_>) -> Op
 /// # Errors
 /// -ENOMEM if a table is needed and no page is left; what the hypervisor returns otherwise. Entries before the failing one stay mapped.
 pub unsafe fn map(address: u64, mfns: &[u64], domid: u16, flags: u64) -> Result<()> {
-    update(address, mfns.len(), domid, |index| {
-        mfns[index] << 12 | flags
-    })
+    update(address, mfns.len(), domid, |index| mfns[index] << 12 | flags)
 }
 
 /// Unmaps `count` pages from `address` on, and flushes them.
@@ -197,10 +174,7 @@ pub unsafe fn map(address: u64, mfns: &[u64], domid: u16, flags: u64) -> Result<
 /// What the hypervisor returns.
 pub unsafe fn unmap(address: u64, count: usize) -> Result<()> {
     update(address, count, abi::domid::SELF, |_| 0)?;
-    let flush = abi::mmu::MmuextOp {
-        cmd: abi::mmu::EXT_TLB_FLUSH_LOCAL,
-        ..Default::default()
-    };
+    let flush = abi::mmu::MmuextOp { cmd: abi::mmu::EXT_TLB_FLUSH_LOCAL, ..Default::default() };
     // SAFETY: flushing is harmless.
     unsafe { hypercall::mmuext_op(&[flush]) }
 }
@@ -249,8 +223,7 @@ impl Cursor {
         let table = match self.table {
             Some((table, covered)) if covered == piece => table,
             _ => {
-                let mut source =
-                    || alloc_page().map_or(core::ptr::null_mut(), |page| page.as_ptr());
+                let mut source = || alloc_page().map_or(core::ptr::null_mut(), |page| page.as_ptr());
                 let table = ensure_l1(address, &mut source).ok_or(abi::Errno::NOMEM)?;
                 let machine = virt_to_mfn(table as *const u8).ok_or(abi::Errno::INVAL)? << 12;
                 self.table = Some((machine, piece));

@@ -33,18 +33,11 @@ struct Space {
     count: usize,
 }
 
-static SPACE: IrqMutex<Space> = IrqMutex::new(Space {
-    next: WINDOW_BASE,
-    holes: [Range { start: 0, pages: 0 }; MAX_HOLES],
-    count: 0,
-});
+static SPACE: IrqMutex<Space> = IrqMutex::new(Space { next: WINDOW_BASE, holes: [Range { start: 0, pages: 0 }; MAX_HOLES], count: 0 });
 
 impl Space {
     fn take(&mut self, pages: u64) -> Option<u64> {
-        if let Some(index) = self.holes[..self.count]
-            .iter()
-            .position(|hole| hole.pages >= pages)
-        {
+        if let Some(index) = self.holes[..self.count].iter().position(|hole| hole.pages >= pages) {
             let hole = &mut self.holes[index];
             let start = hole.start;
             hole.start += pages * PAGE_SIZE as u64;
@@ -57,23 +50,15 @@ impl Space {
         }
         let bytes = pages.checked_mul(PAGE_SIZE as u64)?;
         let start = self.next;
-        self.next = start
-            .checked_add(bytes)
-            .filter(|&end| end <= WINDOW_BASE + WINDOW_SIZE)?;
+        self.next = start.checked_add(bytes).filter(|&end| end <= WINDOW_BASE + WINDOW_SIZE)?;
         Some(start)
     }
 
     fn give(&mut self, mut range: Range) {
         // Merging with both neighbours keeps the list short.
-        while let Some(index) = self.holes[..self.count]
-            .iter()
-            .position(|hole| touches(*hole, range))
-        {
+        while let Some(index) = self.holes[..self.count].iter().position(|hole| touches(*hole, range)) {
             let hole = self.holes[index];
-            range = Range {
-                start: hole.start.min(range.start),
-                pages: hole.pages + range.pages,
-            };
+            range = Range { start: hole.start.min(range.start), pages: hole.pages + range.pages };
             self.count -= 1;
             self.holes[index] = self.holes[self.count];
         }
@@ -131,17 +116,8 @@ impl Window {
     ///
     /// # Errors
     /// -EINVAL if they do not fit; otherwise as for [`super::map`].
-    pub unsafe fn map(
-        &mut self,
-        first: usize,
-        mfns: &[u64],
-        domid: u16,
-        writable: bool,
-    ) -> Result<()> {
-        if first
-            .checked_add(mfns.len())
-            .is_none_or(|end| end > self.pages)
-        {
+    pub unsafe fn map(&mut self, first: usize, mfns: &[u64], domid: u16, writable: bool) -> Result<()> {
+        if first.checked_add(mfns.len()).is_none_or(|end| end > self.pages) {
             return Err(Errno::INVAL);
         }
         let write = if writable { pte::RW | pte::DIRTY } else { 0 };
@@ -175,10 +151,7 @@ impl Drop for Window {
                 return;
             }
         }
-        SPACE.lock().give(Range {
-            start: self.start,
-            pages: self.pages as u64,
-        });
+        SPACE.lock().give(Range { start: self.start, pages: self.pages as u64 });
     }
 }
 
@@ -191,11 +164,7 @@ pub fn reserve(pages: usize) -> Result<Window> {
         return Err(Errno::INVAL);
     }
     let start = SPACE.lock().take(pages as u64).ok_or(Errno::NOMEM)?;
-    let window = Window {
-        start,
-        pages,
-        mapped: false,
-    };
+    let window = Window { start, pages, mapped: false };
     tables::prepare(start, pages)?;
     Ok(window)
 }

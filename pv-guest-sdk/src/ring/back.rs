@@ -24,12 +24,7 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     pub unsafe fn new(base: NonNull<u8>, bytes: usize) -> Self {
         let shared = share::<Req, Rsp>(base, bytes);
         let start = shared.rsp_prod().load(Ordering::Relaxed);
-        BackRing {
-            shared,
-            consumed: start,
-            produced: start,
-            types: PhantomData,
-        }
+        BackRing { shared, consumed: start, produced: start, types: PhantomData }
     }
 
     /// How many slots there are.
@@ -42,11 +37,7 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     /// # Errors
     /// If the other end claims more requests than there is room for.
     pub fn pop(&mut self) -> Result<Option<Req>, Corrupt> {
-        let ready = self
-            .shared
-            .req_prod()
-            .load(Ordering::Acquire)
-            .wrapping_sub(self.consumed);
+        let ready = self.shared.req_prod().load(Ordering::Acquire).wrapping_sub(self.consumed);
         let open = self.consumed.wrapping_sub(self.produced);
         if ready > self.shared.slots - open.min(self.shared.slots) {
             return Err(Corrupt);
@@ -64,10 +55,7 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     /// # Panics
     /// If there are more responses than requests.
     pub fn push(&mut self, response: Rsp) {
-        assert!(
-            self.produced != self.consumed,
-            "a response without a request"
-        );
+        assert!(self.produced != self.consumed, "a response without a request");
         self.shared.write(self.produced, response);
         self.produced = self.produced.wrapping_add(1);
     }
@@ -76,23 +64,15 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     #[must_use]
     pub fn publish(&mut self) -> bool {
         let old = self.shared.rsp_prod().load(Ordering::Relaxed);
-        self.shared
-            .rsp_prod()
-            .store(self.produced, Ordering::Release);
+        self.shared.rsp_prod().store(self.produced, Ordering::Release);
         fence(Ordering::SeqCst);
-        must_notify(
-            old,
-            self.produced,
-            self.shared.rsp_event().load(Ordering::Relaxed),
-        )
+        must_notify(old, self.produced, self.shared.rsp_event().load(Ordering::Relaxed))
     }
 
     /// To be called when [`Self::pop`] finds nothing: asks to be notified of the next request and returns whether one has come meanwhile.
     #[must_use]
     pub fn arm(&mut self) -> bool {
-        self.shared
-            .req_event()
-            .store(self.consumed.wrapping_add(1), Ordering::Relaxed);
+        self.shared.req_event().store(self.consumed.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         self.shared.req_prod().load(Ordering::Acquire) != self.consumed
     }

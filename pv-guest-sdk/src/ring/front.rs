@@ -22,19 +22,10 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
     /// # Safety
     /// `base` must point to `bytes` bytes of page-aligned memory that stays valid and is used for nothing else while the ring lives.
     pub unsafe fn new(base: NonNull<u8>, bytes: usize) -> Self {
-        let header = RingHeader {
-            req_event: 1,
-            rsp_event: 1,
-            ..Default::default()
-        };
+        let header = RingHeader { req_event: 1, rsp_event: 1, ..Default::default() };
         // SAFETY: the caller's obligation.
         unsafe { ptr::write_volatile(base.as_ptr().cast(), header) };
-        FrontRing {
-            shared: share::<Req, Rsp>(base, bytes),
-            produced: 0,
-            consumed: 0,
-            types: PhantomData,
-        }
+        FrontRing { shared: share::<Req, Rsp>(base, bytes), produced: 0, consumed: 0, types: PhantomData }
     }
 
     /// How many slots there are.
@@ -64,15 +55,9 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
     #[must_use]
     pub fn publish(&mut self) -> bool {
         let old = self.shared.req_prod().load(Ordering::Relaxed);
-        self.shared
-            .req_prod()
-            .store(self.produced, Ordering::Release);
+        self.shared.req_prod().store(self.produced, Ordering::Release);
         fence(Ordering::SeqCst);
-        must_notify(
-            old,
-            self.produced,
-            self.shared.req_event().load(Ordering::Relaxed),
-        )
+        must_notify(old, self.produced, self.shared.req_event().load(Ordering::Relaxed))
     }
 
     /// Takes a response.
@@ -80,11 +65,7 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
     /// # Errors
     /// If the other end answers more than it was asked.
     pub fn pop(&mut self) -> Result<Option<Rsp>, Corrupt> {
-        let ready = self
-            .shared
-            .rsp_prod()
-            .load(Ordering::Acquire)
-            .wrapping_sub(self.consumed);
+        let ready = self.shared.rsp_prod().load(Ordering::Acquire).wrapping_sub(self.consumed);
         if ready > self.produced.wrapping_sub(self.consumed) {
             return Err(Corrupt);
         }
@@ -99,9 +80,7 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
     /// To be called when [`Self::pop`] finds nothing: asks to be notified of the next response and returns whether one has come meanwhile.
     #[must_use]
     pub fn arm(&mut self) -> bool {
-        self.shared
-            .rsp_event()
-            .store(self.consumed.wrapping_add(1), Ordering::Relaxed);
+        self.shared.rsp_event().store(self.consumed.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         self.shared.rsp_prod().load(Ordering::Acquire) != self.consumed
     }

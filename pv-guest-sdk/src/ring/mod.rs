@@ -88,13 +88,6 @@ fn slot_size<Req, Rsp>() -> usize {
 fn share<Req, Rsp>(base: NonNull<u8>, bytes: usize) -> Shared {
     let slot_size = slot_size::<Req, Rsp>();
     let slots = slots(bytes, slot_size);
-    assert!(
-        slots > 0,
-        "no slot of {slot_size} bytes fits a ring of {bytes} bytes"
-    );
-    Shared {
-        base,
-        slot_size,
-        slots,
-    }
+    assert!(slots > 0, "no slot of {slot_size} bytes fits a ring of {bytes} bytes");
+    Shared { base, slot_size, slots }
 }

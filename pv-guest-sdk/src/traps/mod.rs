@@ -111,15 +111,8 @@ pub unsafe fn resume(mut frame: TrapFrame) -> ! {
 }
 
 fn unexpected(frame: &mut TrapFrame) {
-    let address = if frame.vector == abi::trap::PAGE_FAULT.into() {
-        fault_address()
-    } else {
-        0
-    };
-    panic!(
-        "unexpected trap {}, error {:#x}, address {address:#x}\n{frame:#x?}",
-        frame.vector, frame.error_code
-    );
+    let address = if frame.vector == abi::trap::PAGE_FAULT.into() { fault_address() } else { 0 };
+    panic!("unexpected trap {}, error {:#x}, address {address:#x}\n{frame:#x?}", frame.vector, frame.error_code);
 }
 
 extern "C" fn handle(frame: &mut TrapFrame) {
@@ -127,9 +120,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     if vector == UPCALL {
         return events::dispatch();
     }
-    let handler = slot(vector)
-        .map(|slot| HANDLERS.lock()[slot])
-        .unwrap_or(unexpected);
+    let handler = slot(vector).map(|slot| HANDLERS.lock()[slot]).unwrap_or(unexpected);
     handler(frame);
 }
 
@@ -139,24 +130,11 @@ pub(crate) fn init() {
     for (vector, entry) in table.iter_mut().take(32).enumerate() {
         // Breakpoint and overflow may be raised by software in user mode.
         let dpl = if matches!(vector, 3 | 4) { 3 } else { 0 };
-        *entry = gate(
-            vector as u8,
-            dpl,
-            stubs::__pv_vectors as *const () as u64 + vector as u64 * stubs::SIZE,
-        );
+        *entry = gate(vector as u8, dpl, stubs::__pv_vectors as *const () as u64 + vector as u64 * stubs::SIZE);
     }
-    table[32] = gate(
-        SOFTWARE_INTERRUPT as u8,
-        3,
-        stubs::__pv_software_interrupt as *const () as u64,
-    );
+    table[32] = gate(SOFTWARE_INTERRUPT as u8, 3, stubs::__pv_software_interrupt as *const () as u64);
     // SAFETY: the stubs are the entry points that the frames are made for; the table ends with an empty entry.
-    let traps = unsafe {
-        hypercall::call(
-            number::SET_TRAP_TABLE,
-            [table.as_mut_ptr() as u64, 0, 0, 0, 0],
-        )
-    };
+    let traps = unsafe { hypercall::call(number::SET_TRAP_TABLE, [table.as_mut_ptr() as u64, 0, 0, 0, 0]) };
     let callbacks = [
         (callback::TYPE_EVENT, stubs::__pv_upcall as *const ()),
         (callback::TYPE_FAILSAFE, stubs::__pv_failsafe as *const ()),
@@ -164,27 +142,13 @@ pub(crate) fn init() {
     ];
     let registered = callbacks.iter().all(|&(kind, address)| {
         let flags = callback::FLAG_MASK_EVENTS;
-        let mut register = callback::Register {
-            kind,
-            flags,
-            address: address as u64,
-            ..Default::default()
-        };
+        let mut register = callback::Register { kind, flags, address: address as u64, ..Default::default() };
         // SAFETY: as for the table.
         unsafe { hypercall::op(number::CALLBACK_OP, callback::OP_REGISTER, &mut register) }.is_ok()
     });
-    assert!(
-        traps.is_ok() && registered,
-        "the hypervisor refuses our trap handlers"
-    );
+    assert!(traps.is_ok() && registered, "the hypervisor refuses our trap handlers");
 }
 
 fn gate(vector: u8, dpl: u8, address: u64) -> TrapInfo {
-    TrapInfo {
-        vector,
-        flags: dpl | FLAGS_MASK_EVENTS,
-        cs: FLAT_KERNEL_CS,
-        address,
-        ..Default::default()
-    }
+    TrapInfo { vector, flags: dpl | FLAGS_MASK_EVENTS, cs: FLAT_KERNEL_CS, address, ..Default::default() }
 }

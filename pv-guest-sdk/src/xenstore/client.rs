@@ -18,47 +18,28 @@ pub(super) struct Client {
     pub(super) watches: Queue,
 }
 
-pub(super) static CLIENT: Mutex<Client> = Mutex::new(Client {
-    wire: None,
-    last_id: 0,
-    payload: [0; PAYLOAD_MAX],
-    watches: Queue::new(),
-});
+pub(super) static CLIENT: Mutex<Client> = Mutex::new(Client { wire: None, last_id: 0, payload: [0; PAYLOAD_MAX], watches: Queue::new() });
 
 impl Client {
     pub(super) fn wire(&mut self) -> Result<Wire> {
         if let Some(wire) = self.wire {
             return Ok(wire);
         }
-        let info = BootInfo::get()
-            .filter(|info| info.has_xenstore())
-            .ok_or(Errno::NODEV)?
-            .start_info();
+        let info = BootInfo::get().filter(|info| info.has_xenstore()).ok_or(Errno::NODEV)?.start_info();
         let pfn = memory::mfn_to_pfn(info.store_mfn).ok_or(Errno::NODEV)?;
         let wire = Wire::new(memory::pfn_to_virt(pfn), info.store_evtchn)?;
         self.wire = Some(wire);
         Ok(wire)
     }
 
-    pub(super) fn request(
-        &mut self,
-        kind: u32,
-        transaction: Transaction,
-        parts: &[&[u8]],
-        reply: &mut [u8],
-    ) -> Result<usize> {
+    pub(super) fn request(&mut self, kind: u32, transaction: Transaction, parts: &[&[u8]], reply: &mut [u8]) -> Result<usize> {
         let wire = self.wire()?;
         let len: usize = parts.iter().map(|part| part.len()).sum();
         if len > PAYLOAD_MAX {
             return Err(Errno::TOOBIG);
         }
         self.last_id = self.last_id.wrapping_add(1);
-        let header = Header {
-            kind,
-            req_id: self.last_id,
-            tx_id: transaction.0,
-            len: len as u32,
-        };
+        let header = Header { kind, req_id: self.last_id, tx_id: transaction.0, len: len as u32 };
         wire.send(header.as_bytes())?;
         for part in parts {
             wire.send(part)?;
@@ -71,10 +52,7 @@ impl Client {
                 _ if header.req_id != self.last_id => return Err(Errno::IO),
                 msg::ERROR => return Err(error(payload)),
                 reply_kind if reply_kind == kind => {
-                    reply
-                        .get_mut(..payload.len())
-                        .ok_or(Errno::TOOBIG)?
-                        .copy_from_slice(payload);
+                    reply.get_mut(..payload.len()).ok_or(Errno::TOOBIG)?.copy_from_slice(payload);
                     return Ok(payload.len());
                 }
                 _ => return Err(Errno::IO),
@@ -86,10 +64,7 @@ impl Client {
     fn receive(&mut self, wire: Wire) -> Result<Header> {
         let mut header = Header::default();
         wire.receive(header.as_mut_bytes())?;
-        let payload = self
-            .payload
-            .get_mut(..header.len as usize)
-            .ok_or(Errno::IO)?;
+        let payload = self.payload.get_mut(..header.len as usize).ok_or(Errno::IO)?;
         wire.receive(payload)?;
         Ok(header)
     }
@@ -111,8 +86,5 @@ impl Client {
 /// The error that a daemon's answer names.
 fn error(payload: &[u8]) -> Errno {
     let name = payload.split(|&byte| byte == 0).next().unwrap_or_default();
-    ERRORS
-        .iter()
-        .find(|(text, _)| text.as_bytes() == name)
-        .map_or(Errno::IO, |&(_, errno)| errno)
+    ERRORS.iter().find(|(text, _)| text.as_bytes() == name).map_or(Errno::IO, |&(_, errno)| errno)
 }

@@ -12,20 +12,13 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) const fn new() -> Queue {
-        Queue {
-            bytes: [0; CAPACITY],
-            used: 0,
-            lost: 0,
-        }
+        Queue { bytes: [0; CAPACITY], used: 0, lost: 0 }
     }
 
     /// Adds an event, or counts it as lost if there is no room.
     pub(super) fn push(&mut self, event: &[u8]) {
         let end = self.used + 2 + event.len();
-        match (
-            self.bytes.get_mut(self.used..end),
-            u16::try_from(event.len()),
-        ) {
+        match (self.bytes.get_mut(self.used..end), u16::try_from(event.len())) {
             (Some(room), Ok(len)) => {
                 room[..2].copy_from_slice(&len.to_le_bytes());
                 room[2..].copy_from_slice(event);

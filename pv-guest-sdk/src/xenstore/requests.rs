@@ -12,12 +12,7 @@ use crate::hypercall::Result;
 /// # Errors
 /// -ENODEV if there is no xenstore; -E2BIG if the request or the reply is too long; -EIO if the daemon breaks the protocol; what the
 /// daemon answers otherwise.
-pub fn request(
-    kind: u32,
-    transaction: Transaction,
-    parts: &[&[u8]],
-    reply: &mut [u8],
-) -> Result<usize> {
+pub fn request(kind: u32, transaction: Transaction, parts: &[&[u8]], reply: &mut [u8]) -> Result<usize> {
     CLIENT.lock().request(kind, transaction, parts, reply)
 }
 
@@ -34,17 +29,8 @@ pub fn read<'a>(transaction: Transaction, path: &str, buffer: &'a mut [u8]) -> R
 ///
 /// # Errors
 /// As for [`read`].
-pub fn directory<'a>(
-    transaction: Transaction,
-    path: &str,
-    buffer: &'a mut [u8],
-) -> Result<Names<'a>> {
-    let len = request(
-        msg::DIRECTORY,
-        transaction,
-        &[path.as_bytes(), b"\0"],
-        buffer,
-    )?;
+pub fn directory<'a>(transaction: Transaction, path: &str, buffer: &'a mut [u8]) -> Result<Names<'a>> {
+    let len = request(msg::DIRECTORY, transaction, &[path.as_bytes(), b"\0"], buffer)?;
     text(&buffer[..len]).map(Names)
 }
 
@@ -53,11 +39,7 @@ pub fn directory<'a>(
 /// # Errors
 /// As for [`request`].
 pub fn write(transaction: Transaction, path: &str, value: &str) -> Result<()> {
-    command(
-        msg::WRITE,
-        transaction,
-        &[path.as_bytes(), b"\0", value.as_bytes()],
-    )
+    command(msg::WRITE, transaction, &[path.as_bytes(), b"\0", value.as_bytes()])
 }
 
 /// Creates an empty node unless it exists.
@@ -100,17 +82,8 @@ pub fn set_permissions(transaction: Transaction, path: &str, permissions: &[&str
 /// As for [`request`].
 pub fn start_transaction() -> Result<Transaction> {
     let mut buffer = [0; 16];
-    let len = request(
-        msg::TRANSACTION_START,
-        Transaction::NONE,
-        &[b"\0"],
-        &mut buffer,
-    )?;
-    text(&buffer[..len])?
-        .trim_end_matches('\0')
-        .parse()
-        .map(Transaction)
-        .map_err(|_| Errno::IO)
+    let len = request(msg::TRANSACTION_START, Transaction::NONE, &[b"\0"], &mut buffer)?;
+    text(&buffer[..len])?.trim_end_matches('\0').parse().map(Transaction).map_err(|_| Errno::IO)
 }
 
 /// Ends a transaction.
@@ -118,11 +91,7 @@ pub fn start_transaction() -> Result<Transaction> {
 /// # Errors
 /// -EAGAIN if it conflicts with another and must be done again.
 pub fn end_transaction(transaction: Transaction, commit: bool) -> Result<()> {
-    command(
-        msg::TRANSACTION_END,
-        transaction,
-        &[if commit { b"T\0" } else { b"F\0" }],
-    )
+    command(msg::TRANSACTION_END, transaction, &[if commit { b"T\0" } else { b"F\0" }])
 }
 
 pub(super) fn command(kind: u32, transaction: Transaction, parts: &[&[u8]]) -> Result<()> {

@@ -14,11 +14,7 @@ use crate::hypercall::Result;
 /// # Errors
 /// -EEXIST if there is the same watch already; otherwise as for [`super::request`].
 pub fn watch(path: &str, token: &str) -> Result<()> {
-    command(
-        msg::WATCH,
-        Transaction::NONE,
-        &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"],
-    )
+    command(msg::WATCH, Transaction::NONE, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"])
 }
 
 /// Removes a watch.
@@ -26,11 +22,7 @@ pub fn watch(path: &str, token: &str) -> Result<()> {
 /// # Errors
 /// -ENOENT if there is none.
 pub fn unwatch(path: &str, token: &str) -> Result<()> {
-    command(
-        msg::UNWATCH,
-        Transaction::NONE,
-        &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"],
-    )
+    command(msg::UNWATCH, Transaction::NONE, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"])
 }
 
 /// The oldest watch event, if one has come.

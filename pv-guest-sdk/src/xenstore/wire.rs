@@ -21,10 +21,7 @@ impl Wire {
     pub(super) fn new(page: *mut u8, port: Port) -> Result<Wire> {
         // Waking up is all that an event has to do here.
         events::start(port, |_| {})?;
-        Ok(Wire {
-            page: page.addr(),
-            port,
-        })
+        Ok(Wire { page: page.addr(), port })
     }
 
     fn ring(&self) -> *mut XenstoreRing {
@@ -35,13 +32,8 @@ impl Wire {
         let ring = self.ring();
         // SAFETY: the xenstore page is mapped as long as the kernel runs; the fields are aligned and shared atomically.
         unsafe {
-            [
-                &raw mut (*ring).req_cons,
-                &raw mut (*ring).req_prod,
-                &raw mut (*ring).rsp_cons,
-                &raw mut (*ring).rsp_prod,
-            ]
-            .map(|field| AtomicU32::from_ptr(field))
+            [&raw mut (*ring).req_cons, &raw mut (*ring).req_prod, &raw mut (*ring).rsp_cons, &raw mut (*ring).rsp_prod]
+                .map(|field| AtomicU32::from_ptr(field))
         }
     }
 
@@ -52,14 +44,9 @@ impl Wire {
         let queue = unsafe { (&raw mut (*self.ring()).req).cast::<u8>() };
         while !bytes.is_empty() {
             let mut at = prod.load(Ordering::Relaxed);
-            events::wait_until(|| {
-                at.wrapping_sub(cons.load(Ordering::Acquire)) != RING_SIZE as u32
-            });
+            events::wait_until(|| at.wrapping_sub(cons.load(Ordering::Acquire)) != RING_SIZE as u32);
             let queued = at.wrapping_sub(cons.load(Ordering::Acquire)) as usize;
-            let count = RING_SIZE
-                .checked_sub(queued)
-                .ok_or(Errno::IO)?
-                .min(bytes.len());
+            let count = RING_SIZE.checked_sub(queued).ok_or(Errno::IO)?.min(bytes.len());
             fence(Ordering::SeqCst);
             for &byte in &bytes[..count] {
                 // SAFETY: the index is masked to the queue's size.

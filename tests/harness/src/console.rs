@@ -26,11 +26,7 @@ impl Newlines {
 
     /// What was held back, at the end of the stream.
     pub fn finish(&mut self) -> &'static [u8] {
-        if std::mem::take(&mut self.carriage_return) {
-            b"\r"
-        } else {
-            b""
-        }
+        if std::mem::take(&mut self.carriage_return) { b"\r" } else { b"" }
     }
 }
 
@@ -40,10 +36,7 @@ mod tests {
 
     fn all(pieces: &[&[u8]]) -> Vec<u8> {
         let mut newlines = Newlines::default();
-        let mut out: Vec<u8> = pieces
-            .iter()
-            .flat_map(|piece| newlines.feed(piece))
-            .collect();
+        let mut out: Vec<u8> = pieces.iter().flat_map(|piece| newlines.feed(piece)).collect();
         out.extend(newlines.finish());
         out
     }

@@ -36,33 +36,14 @@ pub struct Report {
 ///
 /// # Errors
 /// When QEMU cannot be started or the sinks cannot be written.
-pub fn run(
-    machine: &Machine,
-    plan: &Plan,
-    console: &mut dyn Write,
-    log: &mut dyn Write,
-) -> Result<Report> {
-    let mut watcher = Domus {
-        console: Stream::new(console),
-        log: Stream::new(log),
-        verdict: Log::default(),
-    };
+pub fn run(machine: &Machine, plan: &Plan, console: &mut dyn Write, log: &mut dyn Write) -> Result<Report> {
+    let mut watcher = Domus { console: Stream::new(console), log: Stream::new(log), verdict: Log::default() };
     let ended = supervise(machine.command(), plan, &mut watcher)?;
     watcher.console.finish()?;
     watcher.log.finish()?;
     let outcome = watcher.verdict.outcome();
-    let status = if ended == Ended::ByItself {
-        outcome.status()
-    } else {
-        STATUS_UNKNOWN
-    };
-    Ok(Report {
-        status,
-        ended,
-        outcome,
-        console: watcher.console.capture.text(),
-        log: watcher.log.capture.text(),
-    })
+    let status = if ended == Ended::ByItself { outcome.status() } else { STATUS_UNKNOWN };
+    Ok(Report { status, ended, outcome, console: watcher.console.capture.text(), log: watcher.log.capture.text() })
 }
 
 impl Report {
@@ -77,9 +58,7 @@ impl Report {
             (Ended::ByItself, Outcome::Missing) => {
                 "the machine stopped without a `domus-exit` line as the log's last (a triple fault, or QEMU was left)"
             }
-            (Ended::Stopped, _) => {
-                "the hypervisor wrote `domus-exit` but did not switch the machine off"
-            }
+            (Ended::Stopped, _) => "the hypervisor wrote `domus-exit` but did not switch the machine off",
         })
     }
 }
@@ -92,9 +71,7 @@ struct Domus<'a> {
 
 impl Watcher for Domus<'_> {
     fn console(&mut self, bytes: &[u8]) -> Result<Watch> {
-        self.console
-            .push(bytes)
-            .context("cannot pass on the console")?;
+        self.console.push(bytes).context("cannot pass on the console")?;
         Ok(Watch::Continue)
     }
 
@@ -117,11 +94,7 @@ struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     fn new(sink: &'a mut dyn Write) -> Self {
-        Self {
-            newlines: Newlines::default(),
-            capture: Capture::default(),
-            sink,
-        }
+        Self { newlines: Newlines::default(), capture: Capture::default(), sink }
     }
 
     fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {

@@ -74,9 +74,7 @@ impl Log {
 pub fn is_panic(line: &str) -> bool {
     let line = line.trim_start();
     let line = match line.strip_prefix('[') {
-        Some(rest) => rest
-            .split_once(']')
-            .map_or(rest, |(_, after)| after.trim_start()),
+        Some(rest) => rest.split_once(']').map_or(rest, |(_, after)| after.trim_start()),
         None => line,
     };
     line.starts_with("hypervisor panic:")
@@ -117,24 +115,14 @@ mod tests {
         assert_eq!(outcome("").status(), 125);
         assert_eq!(outcome("domus-exit: \n"), Outcome::Missing);
         assert_eq!(outcome("domus-exit: 300\n"), Outcome::Missing);
-        assert_eq!(
-            outcome("domus-exit: 1"),
-            Outcome::Missing,
-            "cut: it may have been 12"
-        );
+        assert_eq!(outcome("domus-exit: 1"), Outcome::Missing, "cut: it may have been 12");
     }
 
     #[test]
     fn a_panic_wins_over_an_exit() {
-        assert_eq!(
-            outcome("[ 0.000123] hypervisor panic: oh\ndomus-exit: 0\n"),
-            Outcome::Panic
-        );
+        assert_eq!(outcome("[ 0.000123] hypervisor panic: oh\ndomus-exit: 0\n"), Outcome::Panic);
         assert_eq!(outcome("hypervisor panic: x.rs:3\n").status(), 125);
-        assert_eq!(
-            outcome("[0.1] d1: hypervisor panic:\ndomus-exit: 0\n"),
-            Outcome::Exit(0)
-        );
+        assert_eq!(outcome("[0.1] d1: hypervisor panic:\ndomus-exit: 0\n"), Outcome::Exit(0));
     }
 
     #[test]

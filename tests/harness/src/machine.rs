@@ -85,21 +85,14 @@ impl Machine {
     pub fn command_line(&self) -> String {
         let words = self.args();
         let words = words.iter().map(|word| quote(&word.to_string_lossy()));
-        std::iter::once(QEMU.to_owned())
-            .chain(words)
-            .collect::<Vec<_>>()
-            .join(" ")
+        std::iter::once(QEMU.to_owned()).chain(words).collect::<Vec<_>>().join(" ")
     }
 }
 
 /// Quotes a word for a shell, if need be. `shell_words` quotes every word with a `=` in it, which QEMU's options are full of.
 fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        shell_words::quote(word).into_owned()
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { shell_words::quote(word).into_owned() }
 }
 
 impl Serial {
@@ -154,10 +147,7 @@ mod tests {
         let words = shell_words::split(&line).unwrap();
         assert_eq!(words[0], QEMU);
         assert!(words.contains(&"target/a module".to_owned()), "{line}");
-        assert!(
-            words.contains(&"file,id=com2,path=target/a,,b.log".to_owned()),
-            "{line}"
-        );
+        assert!(words.contains(&"file,id=com2,path=target/a,,b.log".to_owned()), "{line}");
         assert_eq!(words.last().unwrap(), "-s");
     }
 
@@ -167,10 +157,7 @@ mod tests {
         assert!(!machine.command_line().contains("icount"));
         machine.icount = true;
         let line = machine.command_line();
-        assert!(
-            line.contains("-icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm"),
-            "{line}"
-        );
+        assert!(line.contains("-icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm"), "{line}");
     }
 
     #[test]

@@ -76,26 +76,15 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
         command.stdin(Stdio::null()).stdout(Stdio::piped());
     }
     let interrupted = interruption()?;
-    let child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let mut child = Guard(child);
     let chunks = read_in_background(&mut child.0);
-    let mut run = Run {
-        tail: plan.log.as_deref().map(Tail::new),
-        chunks,
-        watcher,
-        stop_at: None,
-    };
+    let mut run = Run { tail: plan.log.as_deref().map(Tail::new), chunks, watcher, stop_at: None };
     let deadline = plan.timeout.map(|timeout| Instant::now() + timeout);
     let ended = loop {
         run.step(PERIOD)?;
         if let Some(status) = child.0.try_wait()? {
-            break if status.success() {
-                Ended::ByItself
-            } else {
-                Ended::Failed
-            };
+            break if status.success() { Ended::ByItself } else { Ended::Failed };
         }
         let now = Instant::now();
         if interrupted.load(Ordering::Relaxed) {
@@ -118,11 +107,7 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
 /// A flag that the signals set which would otherwise end us and leave the machine running.
 fn interruption() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
-    for signal in [
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGHUP,
-    ] {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&flag))?;
     }
     Ok(flag)
@@ -138,11 +123,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Waits up to `period` for console output, then looks at the log.
     fn step(&mut self, period: Duration) -> Result<()> {
-        match self
-            .chunks
-            .as_ref()
-            .map(|chunks| chunks.recv_timeout(period))
-        {
+        match self.chunks.as_ref().map(|chunks| chunks.recv_timeout(period)) {
             Some(Ok(bytes)) => {
                 let watch = self.watcher.console(&bytes)?;
                 self.note(watch);
@@ -205,10 +186,7 @@ struct Tail {
 
 impl Tail {
     fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            file: None,
-        }
+        Self { path: path.to_owned(), file: None }
     }
 
     fn read(&mut self) -> io::Result<Vec<u8>> {
@@ -263,11 +241,7 @@ mod tests {
     impl Watcher for Keep {
         fn console(&mut self, bytes: &[u8]) -> Result<Watch> {
             self.console.extend(bytes);
-            Ok(if self.console.ends_with(b"enough\n") {
-                Watch::EndWithin(Duration::ZERO)
-            } else {
-                Watch::Continue
-            })
+            Ok(if self.console.ends_with(b"enough\n") { Watch::EndWithin(Duration::ZERO) } else { Watch::Continue })
         }
 
         fn log(&mut self, bytes: &[u8]) -> Result<Watch> {
@@ -287,15 +261,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let script = format!("echo one; echo two >> '{}'; echo three", log.display());
-        let plan = Plan {
-            log: Some(log),
-            ..Plan::default()
-        };
+        let plan = Plan { log: Some(log), ..Plan::default() };
         let mut keep = Keep::default();
-        assert_eq!(
-            supervise(shell(&script), &plan, &mut keep).unwrap(),
-            Ended::ByItself
-        );
+        assert_eq!(supervise(shell(&script), &plan, &mut keep).unwrap(), Ended::ByItself);
         assert_eq!(keep.console, b"one\nthree\n");
         assert_eq!(keep.log, b"two\n");
     }
@@ -305,10 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         std::fs::write(&log, "domus-exit: 0\n").unwrap();
-        let plan = Plan {
-            log: Some(log),
-            ..Plan::default()
-        };
+        let plan = Plan { log: Some(log), ..Plan::default() };
         let mut keep = Keep::default();
         supervise(shell("true"), &plan, &mut keep).unwrap();
         assert_eq!(keep.log, b"");
@@ -316,44 +281,27 @@ mod tests {
 
     #[test]
     fn the_deadline_ends_it() {
-        let plan = Plan {
-            timeout: Some(Duration::from_millis(50)),
-            ..Plan::default()
-        };
+        let plan = Plan { timeout: Some(Duration::from_millis(50)), ..Plan::default() };
         let started = Instant::now();
-        assert_eq!(
-            supervise(shell("exec sleep 60"), &plan, &mut Keep::default()).unwrap(),
-            Ended::TimedOut
-        );
+        assert_eq!(supervise(shell("exec sleep 60"), &plan, &mut Keep::default()).unwrap(), Ended::TimedOut);
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
     fn its_failure_is_not_its_end() {
-        assert_eq!(
-            supervise(shell("exit 1"), &Plan::default(), &mut Keep::default()).unwrap(),
-            Ended::Failed
-        );
+        assert_eq!(supervise(shell("exit 1"), &Plan::default(), &mut Keep::default()).unwrap(), Ended::Failed);
     }
 
     #[test]
     fn a_watcher_ends_it() {
         let plan = Plan::default();
         let mut keep = Keep::default();
-        assert_eq!(
-            supervise(shell("echo enough; exec sleep 60"), &plan, &mut keep).unwrap(),
-            Ended::Stopped
-        );
+        assert_eq!(supervise(shell("echo enough; exec sleep 60"), &plan, &mut keep).unwrap(), Ended::Stopped);
     }
 
     #[test]
     fn a_program_that_is_missing_is_named() {
-        let error = supervise(
-            Command::new("/no/such/qemu"),
-            &Plan::default(),
-            &mut Keep::default(),
-        )
-        .unwrap_err();
+        let error = supervise(Command::new("/no/such/qemu"), &Plan::default(), &mut Keep::default()).unwrap_err();
         assert!(format!("{error:#}").contains("/no/such/qemu"));
     }
 }

@@ -22,11 +22,7 @@ const PREFIX: &str = "domus-test:";
 
 /// The verdict of a kernel, from what it printed.
 pub fn verdict(console: &str) -> Verdict {
-    console
-        .lines()
-        .filter_map(line)
-        .max()
-        .unwrap_or_else(|| Verdict::Error("the kernel gave no verdict".into()))
+    console.lines().filter_map(line).max().unwrap_or_else(|| Verdict::Error("the kernel gave no verdict".into()))
 }
 
 fn line(line: &str) -> Option<Verdict> {
@@ -50,11 +46,7 @@ impl fmt::Display for Verdict {
             Self::Error(reason) => ("error", reason.as_str()),
             Self::Failure(reason) => ("failure", reason.as_str()),
         };
-        if reason.is_empty() {
-            f.write_str(word)
-        } else {
-            write!(f, "{word}: {reason}")
-        }
+        if reason.is_empty() { f.write_str(word) } else { write!(f, "{word}: {reason}") }
     }
 }
 
@@ -64,13 +56,9 @@ mod tests {
 
     #[test]
     fn the_worst_wins() {
-        let console =
-            "domus-test: success\ndomus-test: failure 2 is not 3\r\ndomus-test: skip later\n";
+        let console = "domus-test: success\ndomus-test: failure 2 is not 3\r\ndomus-test: skip later\n";
         assert_eq!(verdict(console), Verdict::Failure("2 is not 3".into()));
-        assert_eq!(
-            verdict("domus-test: skip no xenstore\ndomus-test: success"),
-            Verdict::Skip("no xenstore".into())
-        );
+        assert_eq!(verdict("domus-test: skip no xenstore\ndomus-test: success"), Verdict::Skip("no xenstore".into()));
     }
 
     #[test]
@@ -80,9 +68,6 @@ mod tests {
 
     #[test]
     fn a_word_nobody_knows_is_an_error() {
-        assert!(matches!(
-            verdict("domus-test: succes\ndomus-test: success"),
-            Verdict::Error(_)
-        ));
+        assert!(matches!(verdict("domus-test: succes\ndomus-test: success"), Verdict::Error(_)));
     }
 }

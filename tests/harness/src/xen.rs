@@ -43,19 +43,11 @@ pub struct Report {
 /// When QEMU cannot be started.
 pub fn run(machine: &Machine, timeout: Option<Duration>) -> Result<Report> {
     let mut watcher = Serial::default();
-    let plan = Plan {
-        timeout,
-        ..Plan::default()
-    };
+    let plan = Plan { timeout, ..Plan::default() };
     let ended = supervise(machine.command(), &plan, &mut watcher)?;
     watcher.capture.push(watcher.newlines.finish());
     let serial = watcher.capture.text();
-    Ok(Report {
-        ending: ending(&serial),
-        ended,
-        console: guest_console(&serial),
-        serial,
-    })
+    Ok(Report { ending: ending(&serial), ended, console: guest_console(&serial), serial })
 }
 
 /// Xen's last line is at most this long; more need not be looked at for each piece of output.
@@ -73,11 +65,7 @@ impl Watcher for Serial {
         let tail = self.capture.tail(TAIL + bytes.len());
         let over = ending(&String::from_utf8_lossy(tail)).is_some();
         // A reboot ends QEMU by itself, a halt never does.
-        Ok(if over {
-            Watch::EndWithin(Duration::from_secs(1))
-        } else {
-            Watch::Continue
-        })
+        Ok(if over { Watch::EndWithin(Duration::from_secs(1)) } else { Watch::Continue })
     }
 
     fn log(&mut self, _: &[u8]) -> Result<Watch> {
@@ -119,15 +107,15 @@ pub fn guest_console(serial: &str) -> String {
 }
 
 fn xen_part(line: &str) -> Option<&str> {
-    line.find(PREFIX)
-        .map(|start| line[start + PREFIX.len()..].trim())
+    line.find(PREFIX).map(|start| line[start + PREFIX.len()..].trim())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SERIAL: &str = "(XEN) Xen version 4.17\nhello\nhalf (XEN) d0v0 unhandled\n and half\n(XEN) Hardware Dom0 halted: halting machine\n";
+    const SERIAL: &str =
+        "(XEN) Xen version 4.17\nhello\nhalf (XEN) d0v0 unhandled\n and half\n(XEN) Hardware Dom0 halted: halting machine\n";
 
     #[test]
     fn the_guest_is_what_xen_did_not_say() {
@@ -137,19 +125,9 @@ mod tests {
     #[test]
     fn the_end_is_what_xen_says() {
         assert_eq!(ending(SERIAL), Some(Ending::PowerOff));
-        assert_eq!(
-            ending("Hardware Dom0 halted\n"),
-            None,
-            "a guest cannot fake it"
-        );
-        assert_eq!(
-            ending("(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds.\n"),
-            Some(Ending::Crash)
-        );
-        assert_eq!(
-            ending("(XEN) Panic on CPU 0:\n(XEN) Could not construct domain 0\n"),
-            Some(Ending::XenFailed)
-        );
+        assert_eq!(ending("Hardware Dom0 halted\n"), None, "a guest cannot fake it");
+        assert_eq!(ending("(XEN) Hardware Dom0 crashed: rebooting machine in 5 seconds.\n"), Some(Ending::Crash));
+        assert_eq!(ending("(XEN) Panic on CPU 0:\n(XEN) Could not construct domain 0\n"), Some(Ending::XenFailed));
         assert_eq!(ending("(XEN) booting\n"), None);
     }
 }

@@ -22,16 +22,8 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
         return;
     };
     if suite.lists() {
-        let names = |example: &Program| {
-            [
-                format!("examples/{}", example.name),
-                format!("examples/{}/xen", example.name),
-            ]
-        };
-        return examples
-            .iter()
-            .flat_map(names)
-            .for_each(|name| suite.name(&name));
+        let names = |example: &Program| [format!("examples/{}", example.name), format!("examples/{}/xen", example.name)];
+        return examples.iter().flat_map(names).for_each(|name| suite.name(&name));
     }
     let Some(hypervisors) = suite.prepare("examples", || Hypervisors::prepare(workspace)) else {
         return;
@@ -45,9 +37,7 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
         });
         suite.step(&format!("examples/{}/xen", example.name), || {
             if NEEDS_XENSTORE.contains(&example.name.as_str()) {
-                return Ok(Verdict::Skip(
-                    "needs a xenstore, which a first domain on Xen has not".into(),
-                ));
+                return Ok(Verdict::Skip("needs a xenstore, which a first domain on Xen has not".into()));
             }
             let console = match printed {
                 Some(console) => console,
@@ -84,10 +74,7 @@ fn same_on_xen(hypervisors: &Hypervisors, example: &Program, domus: &str) -> Res
 /// The first line that is not the same. Lines that open with `#` are remarks (a version, a time that was measured) and may differ.
 fn difference(xen: &str, domus: &str) -> Option<String> {
     let lines = |text: &str| -> Vec<String> {
-        let lines = text
-            .lines()
-            .map(str::trim_end)
-            .filter(|line| !line.starts_with('#') && !line.is_empty());
+        let lines = text.lines().map(str::trim_end).filter(|line| !line.starts_with('#') && !line.is_empty());
         lines.map(str::to_owned).collect()
     };
     let (xen, domus) = (lines(xen), lines(domus));
@@ -96,14 +83,8 @@ fn difference(xen: &str, domus: &str) -> Option<String> {
     }
     let length = xen.len().max(domus.len());
     let at = (0..length).find(|&at| xen.get(at) != domus.get(at))?;
-    let show =
-        |line: Option<&String>| line.map_or("nothing".to_owned(), |line| format!("{line:?}"));
-    Some(format!(
-        "line {}: Xen has {}, Domus has {}",
-        at + 1,
-        show(xen.get(at)),
-        show(domus.get(at))
-    ))
+    let show = |line: Option<&String>| line.map_or("nothing".to_owned(), |line| format!("{line:?}"));
+    Some(format!("line {}: Xen has {}, Domus has {}", at + 1, show(xen.get(at)), show(domus.get(at))))
 }
 
 #[cfg(test)]
@@ -118,14 +99,8 @@ mod tests {
 
     #[test]
     fn a_difference_is_shown() {
-        assert_eq!(
-            difference("a\nb\n", "a\nc\n").unwrap(),
-            "line 2: Xen has \"b\", Domus has \"c\""
-        );
-        assert_eq!(
-            difference("a\nb\n", "a\n").unwrap(),
-            "line 2: Xen has \"b\", Domus has nothing"
-        );
+        assert_eq!(difference("a\nb\n", "a\nc\n").unwrap(), "line 2: Xen has \"b\", Domus has \"c\"");
+        assert_eq!(difference("a\nb\n", "a\n").unwrap(), "line 2: Xen has \"b\", Domus has nothing");
         assert!(difference("a\n", "a\nb\n").is_some());
     }
 

@@ -16,11 +16,7 @@ use crate::compile::{self, Program};
 use crate::workspace::Workspace;
 
 /// Generous: a slow host must not fail a test.
-pub const SETUP: Setup = Setup {
-    memory_mib: 1024,
-    icount: false,
-    timeout: Duration::from_secs(300),
-};
+pub const SETUP: Setup = Setup { memory_mib: 1024, icount: false, timeout: Duration::from_secs(300) };
 
 /// Kernels that are no tests.
 const NO_TESTS: [&str; 1] = ["bench"];
@@ -38,15 +34,9 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
         return;
     };
     kernels.retain(|kernel| !NO_TESTS.contains(&kernel.name.as_str()));
-    let (domus, xen) = (
-        |kernel: &Program| format!("kernels/{}", kernel.name),
-        |kernel: &Program| format!("kernels/{}/xen", kernel.name),
-    );
+    let (domus, xen) = (|kernel: &Program| format!("kernels/{}", kernel.name), |kernel: &Program| format!("kernels/{}/xen", kernel.name));
     if suite.lists() {
-        return kernels
-            .iter()
-            .flat_map(|kernel| [domus(kernel), xen(kernel)])
-            .for_each(|name| suite.name(&name));
+        return kernels.iter().flat_map(|kernel| [domus(kernel), xen(kernel)]).for_each(|name| suite.name(&name));
     }
     let Some(hypervisors) = suite.prepare("kernels", || Hypervisors::prepare(workspace)) else {
         return;
@@ -90,9 +80,7 @@ fn on_xen(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
 fn judge(name: &str, console: &str, crashed: bool) -> Verdict {
     let verdict = verdict(console);
     match (verdict, name.starts_with(CRASHES), crashed) {
-        (Verdict::Success, false, true) => {
-            Verdict::Failure("it reported success and then crashed".into())
-        }
+        (Verdict::Success, false, true) => Verdict::Failure("it reported success and then crashed".into()),
         (Verdict::Success, true, false) => Verdict::Failure("it was not crashed".into()),
         (verdict, ..) => verdict,
     }
@@ -108,10 +96,7 @@ mod tests {
         assert_eq!(judge("pin", success, false), Verdict::Success);
         assert_eq!(judge("crash-iret", success, true), Verdict::Success);
         assert!(matches!(judge("pin", success, true), Verdict::Failure(_)));
-        assert!(matches!(
-            judge("crash-iret", success, false),
-            Verdict::Failure(_)
-        ));
+        assert!(matches!(judge("crash-iret", success, false), Verdict::Failure(_)));
         assert!(matches!(judge("pin", "", false), Verdict::Error(_)));
     }
 }

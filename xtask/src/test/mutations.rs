@@ -58,47 +58,31 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
         toml::from_str::<List>(&text).with_context(|| format!("cannot read {LIST}"))
     });
     for mutation in list.map(|list| list.mutation).unwrap_or_default() {
-        suite.step(&format!("mutations/{}", mutation.name), || {
-            try_out(workspace, &mutation)
-        });
+        suite.step(&format!("mutations/{}", mutation.name), || try_out(workspace, &mutation));
     }
 }
 
 fn try_out(workspace: &Workspace, mutation: &Mutation) -> Result<Verdict> {
-    let source = fs::read_to_string(workspace.root.join(&mutation.file))
-        .with_context(|| format!("cannot read {}", mutation.file.display()))?;
+    let source =
+        fs::read_to_string(workspace.root.join(&mutation.file)).with_context(|| format!("cannot read {}", mutation.file.display()))?;
     let mutated = apply(&source, mutation)?;
     let copy = workspace.target.join("mutant");
     copy_sources(&workspace.root, &copy)?;
     fs::write(copy.join(&mutation.file), mutated)?;
-    command::output(cargo(workspace, &copy, mutation).arg("--no-run"))
-        .context("the change does not compile")?;
-    Ok(
-        match command::output(&mut cargo(workspace, &copy, mutation)) {
-            Err(_) => Verdict::Success,
-            Ok(_) => Verdict::Failure(format!("no test of {} notices it", mutation.package)),
-        },
-    )
+    command::output(cargo(workspace, &copy, mutation).arg("--no-run")).context("the change does not compile")?;
+    Ok(match command::output(&mut cargo(workspace, &copy, mutation)) {
+        Err(_) => Verdict::Success,
+        Ok(_) => Verdict::Failure(format!("no test of {} notices it", mutation.package)),
+    })
 }
 
 /// The tests that must notice. They share one target folder, so that only the changed crate is compiled for each. Without a check, a
 /// loop may never end; a test that hangs has noticed too.
 fn cargo(workspace: &Workspace, copy: &Path, mutation: &Mutation) -> Command {
     let mut cargo = Command::new("timeout");
-    cargo
-        .arg(PATIENCE.as_secs().to_string())
-        .arg(super::source::cargo(workspace).get_program());
-    cargo.current_dir(copy).args([
-        "test",
-        "--quiet",
-        "--lib",
-        "--tests",
-        "-p",
-        &mutation.package,
-    ]);
-    cargo
-        .arg("--target-dir")
-        .arg(workspace.build("mutant-build"));
+    cargo.arg(PATIENCE.as_secs().to_string()).arg(super::source::cargo(workspace).get_program());
+    cargo.current_dir(copy).args(["test", "--quiet", "--lib", "--tests", "-p", &mutation.package]);
+    cargo.arg("--target-dir").arg(workspace.build("mutant-build"));
     if !mutation.tests.is_empty() {
         cargo.arg(&mutation.tests);
     }
@@ -108,11 +92,7 @@ fn cargo(workspace: &Workspace, copy: &Path, mutation: &Mutation) -> Command {
 fn apply(source: &str, mutation: &Mutation) -> Result<String> {
     match source.matches(&mutation.find).count() {
         1 => Ok(source.replacen(&mutation.find, &mutation.replace, 1)),
-        found => bail!(
-            "{:?} stands {found} times in {}, not once",
-            mutation.find,
-            mutation.file.display()
-        ),
+        found => bail!("{:?} stands {found} times in {}, not once", mutation.find, mutation.file.display()),
     }
 }
 
@@ -142,18 +122,13 @@ mod tests {
     use super::*;
 
     fn mutation(find: &str) -> Mutation {
-        let list = format!(
-            "[[mutation]]\nname = 'x'\nfile = 'a.rs'\nfind = '{find}'\nreplace = 'true'\npackage = 'p'\n"
-        );
+        let list = format!("[[mutation]]\nname = 'x'\nfile = 'a.rs'\nfind = '{find}'\nreplace = 'true'\npackage = 'p'\n");
         toml::from_str::<List>(&list).unwrap().mutation.remove(0)
     }
 
     #[test]
     fn a_change_must_be_unambiguous() {
-        assert_eq!(
-            apply("if a && b {}", &mutation("a && b")).unwrap(),
-            "if true {}"
-        );
+        assert_eq!(apply("if a && b {}", &mutation("a && b")).unwrap(), "if true {}");
         assert!(apply("a a", &mutation("a")).is_err());
         assert!(apply("b", &mutation("a")).is_err());
     }
@@ -166,19 +141,10 @@ mod tests {
         fs::write(root.path().join("b"), "1").unwrap();
         copy_sources(root.path(), copy.path()).unwrap();
         assert!(!copy.path().join("target").exists());
-        let before = fs::metadata(copy.path().join("a"))
-            .unwrap()
-            .modified()
-            .unwrap();
+        let before = fs::metadata(copy.path().join("a")).unwrap().modified().unwrap();
         fs::write(copy.path().join("b"), "mutated").unwrap();
         copy_sources(root.path(), copy.path()).unwrap();
         assert_eq!(fs::read_to_string(copy.path().join("b")).unwrap(), "1");
-        assert_eq!(
-            fs::metadata(copy.path().join("a"))
-                .unwrap()
-                .modified()
-                .unwrap(),
-            before
-        );
+        assert_eq!(fs::metadata(copy.path().join("a")).unwrap().modified().unwrap(), before);
     }
 }

@@ -79,17 +79,13 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
         return;
     };
     if suite.lists() {
-        return sessions
-            .iter()
-            .for_each(|(name, _)| suite.name(&format!("sessions/{name}")));
+        return sessions.iter().for_each(|(name, _)| suite.name(&format!("sessions/{name}")));
     }
     let Some(stage) = suite.prepare("sessions", || Stage::set(workspace)) else {
         return;
     };
     for (name, session) in &sessions {
-        suite.step(&format!("sessions/{name}"), || {
-            stage.play(workspace, session)
-        });
+        suite.step(&format!("sessions/{name}"), || stage.play(workspace, session));
     }
 }
 
@@ -100,13 +96,9 @@ fn read(folder: &Path) -> Result<Vec<(String, Session)>> {
         let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
             continue;
         };
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        if path.extension().is_some_and(|extension| extension == "toml") {
             let text = fs::read_to_string(&path)?;
-            let session =
-                toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+            let session = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
             sessions.push((name.to_owned(), session));
         }
     }
@@ -127,10 +119,7 @@ impl Stage {
         let mut base = Archive::default();
         base.copy("boot/dom0", &compile::dom0(workspace)?)?;
         guests::add(workspace, &mut base)?;
-        Ok(Self {
-            hypervisor: compile::hypervisor(workspace)?,
-            base,
-        })
+        Ok(Self { hypervisor: compile::hypervisor(workspace)?, base })
     }
 
     fn play(&self, workspace: &Workspace, session: &Session) -> Result<Verdict> {
@@ -149,11 +138,7 @@ impl Stage {
             serial: vec![Serial::Stdio, Serial::File(log.clone())],
             extra: Vec::new(),
         };
-        let plan = Plan {
-            terminal: false,
-            log: Some(log),
-            timeout: Some(Duration::from_secs(session.timeout)),
-        };
+        let plan = Plan { terminal: false, log: Some(log), timeout: Some(Duration::from_secs(session.timeout)) };
         let report = domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())?;
         let verdict = judge(session, &report)?;
         if verdict != Verdict::Success {
@@ -185,35 +170,25 @@ fn judge(session: &Session, report: &Report) -> Result<Verdict> {
         return Ok(Verdict::Failure(complaint.into()));
     }
     if report.status != session.status {
-        return Ok(Verdict::Failure(format!(
-            "status {} instead of {}",
-            report.status, session.status
-        )));
+        return Ok(Verdict::Failure(format!("status {} instead of {}", report.status, session.status)));
     }
     let mut rest = report.console.as_str();
     for pattern in &session.expect {
         match regex(pattern)?.find(rest) {
             Some(found) => rest = &rest[found.end()..],
             None => {
-                return Ok(Verdict::Failure(format!(
-                    "expected {pattern:?}, after what was expected before"
-                )));
+                return Ok(Verdict::Failure(format!("expected {pattern:?}, after what was expected before")));
             }
         }
     }
     for pattern in &session.never {
         if let Some(found) = regex(pattern)?.find(&report.console) {
-            return Ok(Verdict::Failure(format!(
-                "{:?} should not be there",
-                found.as_str()
-            )));
+            return Ok(Verdict::Failure(format!("{:?} should not be there", found.as_str())));
         }
     }
     for pattern in &session.log {
         if !regex(pattern)?.is_match(&report.log) {
-            return Ok(Verdict::Failure(format!(
-                "the log does not have {pattern:?}"
-            )));
+            return Ok(Verdict::Failure(format!("the log does not have {pattern:?}")));
         }
     }
     Ok(Verdict::Success)
@@ -221,10 +196,7 @@ fn judge(session: &Session, report: &Report) -> Result<Verdict> {
 
 /// `^` and `$` are those of a line.
 fn regex(pattern: &str) -> Result<Regex> {
-    regex::RegexBuilder::new(pattern)
-        .multi_line(true)
-        .build()
-        .with_context(|| format!("{pattern:?} is no regular expression"))
+    regex::RegexBuilder::new(pattern).multi_line(true).build().with_context(|| format!("{pattern:?} is no regular expression"))
 }
 
 #[cfg(test)]
@@ -235,13 +207,7 @@ mod tests {
 
     fn report(status: u8, console: &str) -> Report {
         let outcome = Outcome::Exit(status);
-        Report {
-            status,
-            ended: Ended::ByItself,
-            outcome,
-            console: console.into(),
-            log: "[0.1] d1 crashed\n".into(),
-        }
+        Report { status, ended: Ended::ByItself, outcome, console: console.into(), log: "[0.1] d1 crashed\n".into() }
     }
 
     fn judge(session: &str, report: &Report) -> Verdict {
@@ -251,37 +217,16 @@ mod tests {
     #[test]
     fn the_order_matters() {
         let both = report(0, "one\ntwo\n");
-        assert_eq!(
-            judge("exec = ['x']\nexpect = ['^one$', '^two$']", &both),
-            Verdict::Success
-        );
-        assert!(matches!(
-            judge("exec = ['x']\nexpect = ['two', 'one']", &both),
-            Verdict::Failure(_)
-        ));
+        assert_eq!(judge("exec = ['x']\nexpect = ['^one$', '^two$']", &both), Verdict::Success);
+        assert!(matches!(judge("exec = ['x']\nexpect = ['two', 'one']", &both), Verdict::Failure(_)));
     }
 
     #[test]
     fn status_absence_and_log_count() {
-        assert!(matches!(
-            judge("exec = ['x']", &report(1, "")),
-            Verdict::Failure(_)
-        ));
-        assert_eq!(
-            judge(
-                "exec = ['x']\nstatus = 1\nlog = ['crashed']",
-                &report(1, "")
-            ),
-            Verdict::Success
-        );
-        assert!(matches!(
-            judge("exec = ['x']\nnever = ['oops']", &report(0, "oops")),
-            Verdict::Failure(_)
-        ));
-        assert!(matches!(
-            judge("exec = ['x']\nlog = ['fine']", &report(0, "")),
-            Verdict::Failure(_)
-        ));
+        assert!(matches!(judge("exec = ['x']", &report(1, "")), Verdict::Failure(_)));
+        assert_eq!(judge("exec = ['x']\nstatus = 1\nlog = ['crashed']", &report(1, "")), Verdict::Success);
+        assert!(matches!(judge("exec = ['x']\nnever = ['oops']", &report(0, "oops")), Verdict::Failure(_)));
+        assert!(matches!(judge("exec = ['x']\nlog = ['fine']", &report(0, "")), Verdict::Failure(_)));
     }
 
     #[test]

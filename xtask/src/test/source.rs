@@ -25,32 +25,14 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
         deps::component("clippy", "cargo-clippy")?;
         passes(cargo(workspace).args(["clippy", "--all-targets", "--", "-D", "warnings"]))
     });
-    suite.step("lint/hypervisor", || {
-        lint(
-            workspace,
-            Kind::Hypervisor,
-            &["-p", "domus-hv", "-p", "domus-hv-machine"],
-        )
-    });
-    suite.step("lint/guests", || {
-        lint(
-            workspace,
-            Kind::Guest,
-            &["-p", "pv-guest-sdk", "--lib", "--examples"],
-        )
-    });
-    suite.step("lint/dom0", || {
-        lint(workspace, Kind::Guest, &["-p", "domus-dom0", "--bins"])
-    });
+    suite.step("lint/hypervisor", || lint(workspace, Kind::Hypervisor, &["-p", "domus-hv", "-p", "domus-hv-machine"]));
+    suite.step("lint/guests", || lint(workspace, Kind::Guest, &["-p", "pv-guest-sdk", "--lib", "--examples"]));
+    suite.step("lint/dom0", || lint(workspace, Kind::Guest, &["-p", "domus-dom0", "--bins"]));
     if workspace.root.join("tests/kernels/Cargo.toml").exists() {
-        suite.step("lint/kernels", || {
-            lint(workspace, Kind::Guest, &["-p", compile::KERNELS, "--bins"])
-        });
+        suite.step("lint/kernels", || lint(workspace, Kind::Guest, &["-p", compile::KERNELS, "--bins"]));
     }
     suite.step("host-tests", || host_tests(workspace));
-    suite.step("doc-tests", || {
-        passes(cargo(workspace).args(["test", "--quiet", "--doc"]))
-    });
+    suite.step("doc-tests", || passes(cargo(workspace).args(["test", "--quiet", "--doc"])));
     suite.step("image-size", || image_size(workspace));
 }
 
@@ -59,26 +41,13 @@ fn host_tests(workspace: &Workspace) -> Result<Verdict> {
     if command::output(cargo(workspace).args(["nextest", "--version"])).is_ok() {
         return passes(cargo(workspace).args(["nextest", "run", "--no-fail-fast"]));
     }
-    say(
-        "cargo-nextest is not installed; `cargo test` runs the same tests, one crate after the other",
-    );
-    passes(cargo(workspace).args([
-        "test",
-        "--quiet",
-        "--no-fail-fast",
-        "--lib",
-        "--bins",
-        "--tests",
-    ]))
+    say("cargo-nextest is not installed; `cargo test` runs the same tests, one crate after the other");
+    passes(cargo(workspace).args(["test", "--quiet", "--no-fail-fast", "--lib", "--bins", "--tests"]))
 }
 
 fn lint(workspace: &Workspace, kind: Kind, what: &[&str]) -> Result<Verdict> {
     deps::component("clippy", "cargo-clippy")?;
-    passes(
-        compile::cargo(workspace, kind, "clippy")?
-            .args(what)
-            .args(["--", "-D", "warnings"]),
-    )
+    passes(compile::cargo(workspace, kind, "clippy")?.args(what).args(["--", "-D", "warnings"]))
 }
 
 fn image_size(workspace: &Workspace) -> Result<Verdict> {
@@ -86,9 +55,7 @@ fn image_size(workspace: &Workspace) -> Result<Verdict> {
     let loaded = loaded_bytes(&fs::read(&path)?);
     Ok(match loaded {
         None => Verdict::Error(format!("{} has no program headers", path.display())),
-        Some(bytes) if bytes >= IMAGE_LIMIT => Verdict::Failure(format!(
-            "the image has {bytes} bytes, the limit is {IMAGE_LIMIT}"
-        )),
+        Some(bytes) if bytes >= IMAGE_LIMIT => Verdict::Failure(format!("the image has {bytes} bytes, the limit is {IMAGE_LIMIT}")),
         Some(_) => Verdict::Success,
     })
 }
@@ -97,12 +64,7 @@ fn image_size(workspace: &Workspace) -> Result<Verdict> {
 fn loaded_bytes(elf: &[u8]) -> Option<u64> {
     let number = |at: usize, size: usize| {
         let bytes = elf.get(at..at.checked_add(size)?)?;
-        Some(
-            bytes
-                .iter()
-                .rev()
-                .fold(0u64, |sum, &byte| sum << 8 | u64::from(byte)),
-        )
+        Some(bytes.iter().rev().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte)))
     };
     // Offsets of ELF64: e_phoff, e_phentsize, e_phnum; p_type, p_filesz.
     let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);

@@ -19,22 +19,13 @@ pub struct Suite<'a> {
 impl<'a> Suite<'a> {
     /// No steps yet.
     pub fn new(options: &'a cli::Test) -> Self {
-        Self {
-            options,
-            started: Instant::now(),
-            passed: 0,
-            failed: Vec::new(),
-            skipped: 0,
-        }
+        Self { options, started: Instant::now(), passed: 0, failed: Vec::new(), skipped: 0 }
     }
 
     /// Whether a step of this name is asked for. A group asks before it prepares what its steps share.
     pub fn wants(&self, name: &str) -> bool {
         let filters = &self.options.filter;
-        filters.is_empty()
-            || filters
-                .iter()
-                .any(|filter| name.contains(filter) || filter.starts_with(&format!("{name}/")))
+        filters.is_empty() || filters.iter().any(|filter| name.contains(filter) || filter.starts_with(&format!("{name}/")))
     }
 
     /// Whether the steps are only named.
@@ -100,12 +91,7 @@ impl<'a> Suite<'a> {
         for name in &self.failed {
             println!("failed: {name}");
         }
-        println!(
-            "{} passed, {} failed, {} skipped",
-            self.passed,
-            self.failed.len(),
-            self.skipped
-        );
+        println!("{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped);
         u8::from(!self.failed.is_empty() || self.passed == 0)
     }
 }
@@ -115,10 +101,7 @@ mod tests {
     use super::*;
 
     fn options(filter: &[&str]) -> cli::Test {
-        cli::Test {
-            filter: filter.iter().map(|&filter| filter.to_owned()).collect(),
-            list: false,
-        }
+        cli::Test { filter: filter.iter().map(|&filter| filter.to_owned()).collect(), list: false }
     }
 
     #[test]

@@ -1,10 +1,6 @@
 //! A small writer of ELF files, since the tests need damaged ones as much as good ones.
 
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "each test file uses its own part"
-)]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part")]
 
 /// A note with owner "Xen": type and value.
 pub type Note<'a> = (u32, &'a [u8]);
@@ -29,18 +25,11 @@ pub struct Builder {
 
 impl Builder {
     pub fn new(entry: u64) -> Self {
-        Self {
-            entry,
-            ..Self::default()
-        }
+        Self { entry, ..Self::default() }
     }
 
     pub fn load(mut self, paddr: u64, bytes: Vec<u8>, zeroes: u64) -> Self {
-        self.loads.push(Load {
-            paddr,
-            bytes,
-            zeroes,
-        });
+        self.loads.push(Load { paddr, bytes, zeroes });
         self
     }
 
@@ -63,24 +52,12 @@ impl Builder {
         for load in &self.loads {
             let offset = base + bodies.len() as u64;
             let file = load.bytes.len() as u64;
-            headers.extend(program_header(
-                1,
-                offset,
-                load.paddr,
-                file,
-                file + load.zeroes,
-            ));
+            headers.extend(program_header(1, offset, load.paddr, file, file + load.zeroes));
             bodies.extend(&load.bytes);
         }
         let note_offset = base + bodies.len() as u64;
         if note_segment {
-            headers.extend(program_header(
-                4,
-                note_offset,
-                0,
-                self.notes.len() as u64,
-                self.notes.len() as u64,
-            ));
+            headers.extend(program_header(4, note_offset, 0, self.notes.len() as u64, self.notes.len() as u64));
         }
         bodies.extend(&self.notes);
         let legacy_offset = base + bodies.len() as u64;
@@ -103,12 +80,7 @@ impl Builder {
         let section_count = sections.len() / 64;
         bodies.extend(sections);
 
-        let mut file = file_header(
-            self.entry,
-            header_count as u16,
-            sections_offset,
-            section_count as u16,
-        );
+        let mut file = file_header(self.entry, header_count as u16, sections_offset, section_count as u16);
         file.extend(headers);
         file.extend(bodies);
         file

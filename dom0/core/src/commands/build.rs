@@ -22,10 +22,7 @@ pub fn nothing(_: &Matches) -> Built {
 }
 
 pub fn ls(m: &Matches) -> Built {
-    Ok(Command::Ls {
-        long: m.has("--long"),
-        path: m.argument(0).map(String::from),
-    })
+    Ok(Command::Ls { long: m.has("--long"), path: m.argument(0).map(String::from) })
 }
 
 pub fn cat(m: &Matches) -> Built {
@@ -33,10 +30,7 @@ pub fn cat(m: &Matches) -> Built {
 }
 
 pub fn echo(m: &Matches) -> Built {
-    Ok(Command::Echo {
-        no_newline: m.has("--no-newline"),
-        words: m.arguments.clone(),
-    })
+    Ok(Command::Echo { no_newline: m.has("--no-newline"), words: m.arguments.clone() })
 }
 
 pub fn dmesg(_: &Matches) -> Built {
@@ -61,17 +55,9 @@ pub fn reboot(_: &Matches) -> Built {
 
 pub fn create(m: &Matches) -> Built {
     let (file, rest) = m.arguments.split_first().ok_or("FILE is missing")?;
-    let overrides = rest
-        .iter()
-        .map(|word| key_value(word))
-        .collect::<Result<Vec<_>, _>>()?;
+    let overrides = rest.iter().map(|word| key_value(word)).collect::<Result<Vec<_>, _>>()?;
     let file = file.clone();
-    Ok(Command::Dom(Dom::Create {
-        console: m.has("--console"),
-        paused: m.has("--paused"),
-        file,
-        overrides,
-    }))
+    Ok(Command::Dom(Dom::Create { console: m.has("--console"), paused: m.has("--paused"), file, overrides }))
 }
 
 pub fn destroy(m: &Matches) -> Built {
@@ -79,17 +65,12 @@ pub fn destroy(m: &Matches) -> Built {
 }
 
 pub fn list(m: &Matches) -> Built {
-    Ok(Command::Dom(Dom::List {
-        json: m.has("--json"),
-    }))
+    Ok(Command::Dom(Dom::List { json: m.has("--json") }))
 }
 
 pub fn info(m: &Matches) -> Built {
     let domain = m.argument(0).map(domain_ref).transpose()?;
-    Ok(Command::Dom(Dom::Info {
-        domain,
-        json: m.has("--json"),
-    }))
+    Ok(Command::Dom(Dom::Info { domain, json: m.has("--json") }))
 }
 
 pub fn console(m: &Matches) -> Built {
@@ -102,12 +83,7 @@ pub fn console(m: &Matches) -> Built {
         return Err(String::from("--timeout has no meaning without --until"));
     }
     let send = m.values("--send").map(String::from).collect();
-    Ok(Command::Dom(Dom::Console {
-        domain: domain(m)?,
-        send,
-        until,
-        timeout,
-    }))
+    Ok(Command::Dom(Dom::Console { domain: domain(m)?, send, until, timeout }))
 }
 
 pub fn pause(m: &Matches) -> Built {
@@ -119,10 +95,7 @@ pub fn unpause(m: &Matches) -> Built {
 }
 
 pub fn shutdown(m: &Matches) -> Built {
-    Ok(Command::Dom(Dom::Shutdown {
-        domain: domain(m)?,
-        wait: m.has("--wait"),
-    }))
+    Ok(Command::Dom(Dom::Shutdown { domain: domain(m)?, wait: m.has("--wait") }))
 }
 
 pub fn reboot_domain(m: &Matches) -> Built {
@@ -150,9 +123,7 @@ fn store(command: Xenstore) -> Built {
 }
 
 fn text(m: &Matches, index: usize) -> Result<String, String> {
-    m.argument(index)
-        .map(String::from)
-        .ok_or_else(|| String::from("an argument is missing"))
+    m.argument(index).map(String::from).ok_or_else(|| String::from("an argument is missing"))
 }
 
 fn domain(m: &Matches) -> Result<DomainRef, String> {
@@ -161,9 +132,7 @@ fn domain(m: &Matches) -> Result<DomainRef, String> {
 
 fn domain_ref(word: &str) -> Result<DomainRef, String> {
     if word.is_empty() {
-        return Err(String::from(
-            "the domain's name is empty; `dom list` shows the names",
-        ));
+        return Err(String::from("the domain's name is empty; `dom list` shows the names"));
     }
     if !word.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(DomainRef::Name(word.into()));
@@ -175,22 +144,16 @@ fn domain_ref(word: &str) -> Result<DomainRef, String> {
 }
 
 fn key_value(word: &str) -> Result<(String, String), String> {
-    let split = word
-        .split_once('=')
-        .map(|(key, value)| (key.trim(), value.trim()));
+    let split = word.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
     match split {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
-        _ => Err(format!(
-            "`{word}` is not of the form KEY=VALUE, such as memory=512"
-        )),
+        _ => Err(format!("`{word}` is not of the form KEY=VALUE, such as memory=512")),
     }
 }
 
 fn seconds(word: &str) -> Result<u64, String> {
     match word.parse() {
         Ok(number) if (1..=TIMEOUT_MAX).contains(&number) => Ok(number),
-        _ => Err(format!(
-            "--timeout {word}: give whole seconds from 1 to {TIMEOUT_MAX}"
-        )),
+        _ => Err(format!("--timeout {word}: give whole seconds from 1 to {TIMEOUT_MAX}")),
     }
 }

@@ -27,10 +27,7 @@ impl Matches {
 
     /// The values of an option, in order.
     pub fn values(&self, long: &str) -> impl Iterator<Item = &str> {
-        self.options
-            .iter()
-            .filter(move |(name, _)| *name == long)
-            .map(|(_, value)| value.as_str())
+        self.options.iter().filter(move |(name, _)| *name == long).map(|(_, value)| value.as_str())
     }
 
     /// The argument at a position.
@@ -50,24 +47,14 @@ pub fn scan(spec: &'static Spec, words: &[String]) -> Result<Matches, String> {
             "--" => only_arguments = true,
             "--help" | "-h" => matches.help = true,
             long if long.starts_with("--") => {
-                let (name, value) = long
-                    .split_once('=')
-                    .map_or((long, None), |(n, v)| (n, Some(v.to_string())));
-                let option = spec
-                    .options
-                    .iter()
-                    .find(|o| o.long == name)
-                    .ok_or_else(|| unknown(spec, name))?;
+                let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v.to_string())));
+                let option = spec.options.iter().find(|o| o.long == name).ok_or_else(|| unknown(spec, name))?;
                 take(&mut matches, option, value, &mut rest)?;
             }
             letters if letters.len() > 1 && letters.starts_with('-') && !is_number(letters) => {
                 for letter in letters.chars().skip(1) {
                     let named = |o: &&OptionSpec| o.short == Some(letter);
-                    let option = spec
-                        .options
-                        .iter()
-                        .find(named)
-                        .ok_or_else(|| unknown(spec, &format!("-{letter}")))?;
+                    let option = spec.options.iter().find(named).ok_or_else(|| unknown(spec, &format!("-{letter}")))?;
                     take(&mut matches, option, None, &mut rest)?;
                 }
             }
@@ -94,10 +81,7 @@ fn take<'a>(
         (None, None) => String::new(),
         (None, Some(_)) => return Err(format!("{long} takes no value")),
         (Some(_), Some(value)) => value,
-        (Some(what), None) => rest
-            .next()
-            .cloned()
-            .ok_or_else(|| format!("{long} needs a value: {long} {what}"))?,
+        (Some(what), None) => rest.next().cloned().ok_or_else(|| format!("{long} needs a value: {long} {what}"))?,
     };
     matches.options.push((long, value));
     Ok(())
@@ -105,16 +89,8 @@ fn take<'a>(
 
 fn count_arguments(spec: &Spec, matches: &Matches) -> Result<(), String> {
     let given = matches.arguments.len();
-    if let Some(missing) = spec
-        .arguments
-        .iter()
-        .enumerate()
-        .find(|(at, a)| a.required && *at >= given)
-    {
-        return Err(format!(
-            "{} is missing: {}",
-            missing.1.name, missing.1.about
-        ));
+    if let Some(missing) = spec.arguments.iter().enumerate().find(|(at, a)| a.required && *at >= given) {
+        return Err(format!("{} is missing: {}", missing.1.name, missing.1.about));
     }
     let unlimited = spec.arguments.last().is_some_and(|a| a.repeated);
     match matches.arguments.get(spec.arguments.len()) {

@@ -32,12 +32,7 @@ fn the_session_of_the_manual_parses() {
     let file = "/guests/linux.toml".to_owned();
     assert_eq!(
         dom("dom create -c /guests/linux.toml"),
-        Dom::Create {
-            console: true,
-            paused: false,
-            file: file.clone(),
-            overrides: vec![]
-        }
+        Dom::Create { console: true, paused: false, file: file.clone(), overrides: vec![] }
     );
     assert_eq!(
         dom("dom create -cp /guests/linux.toml memory=512 'cmdline=a b=c'"),
@@ -45,10 +40,7 @@ fn the_session_of_the_manual_parses() {
             console: true,
             paused: true,
             file,
-            overrides: vec![
-                ("memory".into(), "512".into()),
-                ("cmdline".into(), "a b=c".into())
-            ]
+            overrides: vec![("memory".into(), "512".into()), ("cmdline".into(), "a b=c".into())]
         }
     );
     assert_eq!(dom("dom destroy linux"), Dom::Destroy(name("linux")));
@@ -78,10 +70,7 @@ fn console_serves_scripts() {
 fn quoting_is_posix_and_nothing_is_expanded() {
     assert_eq!(
         run(r#"echo 'a  $b' "c\"d" e\ f"#),
-        Command::Echo {
-            no_newline: false,
-            words: vec!["a  $b".into(), "c\"d".into(), "e f".into()]
-        }
+        Command::Echo { no_newline: false, words: vec!["a  $b".into(), "c\"d".into(), "e f".into()] }
     );
     assert!(error("echo 'open").contains("quote is not closed"));
 }
@@ -91,10 +80,7 @@ fn mistakes_are_explained() {
     assert!(error("dom crate x").contains("did you mean `dom create`?"));
     assert!(error("dmoesg").contains("did you mean `dmesg`?"));
     assert!(error("frobnicate").contains("`help` lists all commands"));
-    assert_eq!(
-        error("dom destroy"),
-        "DOMAIN is missing: the domain's name or number\nusage: dom destroy DOMAIN"
-    );
+    assert_eq!(error("dom destroy"), "DOMAIN is missing: the domain's name or number\nusage: dom destroy DOMAIN");
     assert!(error("dom destroy a b").contains("`b` is one argument too many"));
     assert!(error("dom create").contains("usage: dom create [-c] [-p] FILE [KEY=VALUE]..."));
     assert!(error("dom create f memory").contains("KEY=VALUE"));
@@ -106,78 +92,33 @@ fn mistakes_are_explained() {
 
 #[test]
 fn help_is_everywhere() {
-    let Ok(Some(Invocation::Help(text))) = parse("dom create --help") else {
-        panic!()
-    };
+    let Ok(Some(Invocation::Help(text))) = parse("dom create --help") else { panic!() };
     assert!(text.starts_with("dom create: create a domain"));
-    assert!(
-        text.contains("-c, --console")
-            && text.contains("example: dom create -c /guests/linux.toml")
-    );
+    assert!(text.contains("-c, --console") && text.contains("example: dom create -c /guests/linux.toml"));
     assert_eq!(parse("help dom create"), parse("dom create --help"));
     assert_eq!(parse("dom help create"), parse("dom create --help"));
-    for line in [
-        "help",
-        "dom",
-        "dom help",
-        "dom --help",
-        "dom xenstore",
-        "help dom",
-    ] {
-        assert!(
-            matches!(parse(line), Ok(Some(Invocation::Help(_)))),
-            "{line}"
-        );
+    for line in ["help", "dom", "dom help", "dom --help", "dom xenstore", "help dom"] {
+        assert!(matches!(parse(line), Ok(Some(Invocation::Help(_)))), "{line}");
     }
     assert!(error("help frob").contains("no such command"));
 }
 
 /// All rows, with what stands before their names.
 fn rows(table: &'static [Spec], prefix: &str) -> Vec<(String, &'static Spec)> {
-    let below = table
-        .iter()
-        .flat_map(|s| rows(s.subcommands, &alloc::format!("{prefix}{} ", s.name)));
-    table
-        .iter()
-        .map(|s| (prefix.to_string(), s))
-        .chain(below)
-        .collect()
+    let below = table.iter().flat_map(|s| rows(s.subcommands, &alloc::format!("{prefix}{} ", s.name)));
+    table.iter().map(|s| (prefix.to_string(), s)).chain(below).collect()
 }
 
 #[test]
 fn every_row_is_complete_and_its_example_works() {
     for (prefix, spec) in rows(SHELL, "") {
         let full = alloc::format!("{prefix}{}", spec.name);
-        assert!(
-            !spec.about.is_empty() && !spec.about.contains('\n'),
-            "{full}"
-        );
-        assert!(
-            spec.example.starts_with(&full),
-            "{full}: the example shows another command"
-        );
-        assert!(
-            matches!(parse(spec.example), Ok(Some(_))),
-            "{full}: the example does not parse"
-        );
-        assert!(
-            matches!(
-                parse(&alloc::format!("{full} --help")),
-                Ok(Some(Invocation::Help(_)))
-            ),
-            "{full}"
-        );
-        assert!(
-            spec.options.iter().all(|o| o.long.starts_with("--")),
-            "{full}"
-        );
-        let several = spec
-            .arguments
-            .iter()
-            .rev()
-            .skip(1)
-            .filter(|a| a.repeated)
-            .count();
+        assert!(!spec.about.is_empty() && !spec.about.contains('\n'), "{full}");
+        assert!(spec.example.starts_with(&full), "{full}: the example shows another command");
+        assert!(matches!(parse(spec.example), Ok(Some(_))), "{full}: the example does not parse");
+        assert!(matches!(parse(&alloc::format!("{full} --help")), Ok(Some(Invocation::Help(_)))), "{full}");
+        assert!(spec.options.iter().all(|o| o.long.starts_with("--")), "{full}");
+        let several = spec.arguments.iter().rev().skip(1).filter(|a| a.repeated).count();
         assert_eq!(several, 0, "{full}: only the last argument may be repeated");
     }
 }

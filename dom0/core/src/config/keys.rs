@@ -121,12 +121,10 @@ const IGNORED: &[&str] = &[
     "xen_platform_pci",
 ];
 
-const BOOTLOADER: &str =
-    "boot loaders are not run; name the kernel with `kernel` and its ramdisk with `ramdisk`";
+const BOOTLOADER: &str = "boot loaders are not run; name the kernel with `kernel` and its ramdisk with `ramdisk`";
 const NO_DEVICE: &str = "such devices do not exist here yet; remove the key";
 const NO_PASSTHROUGH: &str = "no device is passed through; remove the key";
-const NO_POLICY: &str =
-    "this is not enforced here; remove the key if the domain may run without it";
+const NO_POLICY: &str = "this is not enforced here; remove the key if the domain may run without it";
 
 const REFUSED: &[(&str, &str)] = &[
     ("bootloader", BOOTLOADER),
@@ -136,10 +134,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("channel", NO_DEVICE),
     ("cpuid", NO_POLICY),
     ("device_tree", NO_PASSTHROUGH),
-    (
-        "disk",
-        "there are no block devices yet; boot from a ramdisk (`ramdisk`) and remove the key",
-    ),
+    ("disk", "there are no block devices yet; boot from a ramdisk (`ramdisk`) and remove the key"),
     ("driver_domain", NO_POLICY),
     ("dtdev", NO_PASSTHROUGH),
     ("firmware", BOOTLOADER),
@@ -178,17 +173,10 @@ pub fn handling(key: &str) -> Option<Handling> {
     if IGNORED.contains(&key) {
         return Some(Handling::Ignored);
     }
-    REFUSED
-        .iter()
-        .find(|(name, _)| *name == key)
-        .map(|(_, why)| Handling::Refused(why))
+    REFUSED.iter().find(|(name, _)| *name == key).map(|(_, why)| Handling::Refused(why))
 }
 
 /// All known keys, those that are honoured first.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    HONOURED
-        .iter()
-        .chain(IGNORED)
-        .copied()
-        .chain(REFUSED.iter().map(|(name, _)| *name))
+    HONOURED.iter().chain(IGNORED).copied().chain(REFUSED.iter().map(|(name, _)| *name))
 }

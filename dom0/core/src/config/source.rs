@@ -28,29 +28,17 @@ impl Source {
     /// Reads a file; pairs from the command line take the place of its keys.
     pub fn read(text: &str, overrides: &[(String, String)]) -> Result<Self, Message> {
         if text.len() > FILE_MAX {
-            let text = format!(
-                "a configuration of {} bytes; more than {FILE_MAX} is surely another kind of file",
-                text.len()
-            );
-            return Err(Message {
-                place: Place::File,
-                text,
-            });
+            let text = format!("a configuration of {} bytes; more than {FILE_MAX} is surely another kind of file", text.len());
+            return Err(Message { place: Place::File, text });
         }
         let table = DeTable::parse(text).map_err(|error| syntax_error(text, &error))?;
         let mut keys = BTreeMap::new();
         for (key, value) in table.get_ref().iter() {
             let place = Place::Line(line_of(text, key.span().start));
-            keys.insert(
-                key.get_ref().to_string(),
-                (place, Value::from_toml(value.get_ref())),
-            );
+            keys.insert(key.get_ref().to_string(), (place, Value::from_toml(value.get_ref())));
         }
         for (key, value) in overrides {
-            keys.insert(
-                key.clone(),
-                (Place::CommandLine, Value::Text(value.clone())),
-            );
+            keys.insert(key.clone(), (Place::CommandLine, Value::Text(value.clone())));
         }
         Ok(Self(keys))
     }
@@ -63,22 +51,13 @@ impl Source {
                 Some(Handling::Honoured) => drop(self.0.insert(key, (place, value))),
                 Some(Handling::Refused(_)) if value.is_nothing() => {}
                 Some(Handling::Refused(why)) => {
-                    return Err(Message {
-                        place,
-                        text: format!("`{key}` is not supported: {why}"),
-                    });
+                    return Err(Message { place, text: format!("`{key}` is not supported: {why}") });
                 }
                 Some(Handling::Ignored) => {
-                    warnings.push(Message {
-                        place,
-                        text: format!("`{key}` has no effect here and is ignored"),
-                    });
+                    warnings.push(Message { place, text: format!("`{key}` has no effect here and is ignored") });
                 }
                 None => {
-                    return Err(Message {
-                        place,
-                        text: unknown(&key),
-                    });
+                    return Err(Message { place, text: unknown(&key) });
                 }
             }
         }
@@ -88,37 +67,21 @@ impl Source {
     /// An error about a key.
     pub fn fail<T>(&self, key: &str, text: impl Into<String>) -> Result<T, Message> {
         let place = self.0.get(key).map_or(Place::File, |(place, _)| *place);
-        Err(Message {
-            place,
-            text: text.into(),
-        })
+        Err(Message { place, text: text.into() })
     }
 
     /// The text of a key.
     pub fn text(&self, key: &str) -> Result<Option<String>, Message> {
         match self.0.get(key) {
             None => Ok(None),
-            Some((_, Value::Text(text))) if text.contains('\0') => {
-                self.fail(key, format!("{key} has a NUL character in it"))
-            }
+            Some((_, Value::Text(text))) if text.contains('\0') => self.fail(key, format!("{key} has a NUL character in it")),
             Some((_, Value::Text(text))) => Ok(Some(text.clone())),
-            Some((_, other)) => self.fail(
-                key,
-                format!(
-                    "{key} = {}: give text in quotes, such as {key} = \"...\"",
-                    other.shown()
-                ),
-            ),
+            Some((_, other)) => self.fail(key, format!("{key} = {}: give text in quotes, such as {key} = \"...\"", other.shown())),
         }
     }
 
     /// The number of a key, quoted or not. `unit` stands in messages behind "a whole number".
-    pub fn number<T>(
-        &self,
-        key: &str,
-        unit: &str,
-        range: RangeInclusive<T>,
-    ) -> Result<Option<T>, Message>
+    pub fn number<T>(&self, key: &str, unit: &str, range: RangeInclusive<T>) -> Result<Option<T>, Message>
     where
         T: FromStr + PartialOrd + Display,
     {
@@ -143,42 +106,20 @@ impl Source {
 fn unknown(key: &str) -> String {
     match nearest(key, keys::all()) {
         Some(near) => format!("unknown key `{key}`; did you mean `{near}`?"),
-        None => format!(
-            "unknown key `{key}`; the keys are those of xl.cfg, such as name, kernel, memory"
-        ),
+        None => format!("unknown key `{key}`; the keys are those of xl.cfg, such as name, kernel, memory"),
     }
 }
 
 fn syntax_error(text: &str, error: &toml::de::Error) -> Message {
     let at = error.span().map_or(text.len(), |span| span.start);
     let line = line_of(text, at);
-    let shown: String = text
-        .lines()
-        .nth(line - 1)
-        .unwrap_or_default()
-        .trim()
-        .chars()
-        .take(60)
-        .collect();
-    let xl = if shown.contains("+=") || shown.contains(';') {
-        " (xl's `+=` and `;` are not TOML)"
-    } else {
-        ""
-    };
+    let shown: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(60).collect();
+    let xl = if shown.contains("+=") || shown.contains(';') { " (xl's `+=` and `;` are not TOML)" } else { "" };
     let reason = error.message().replace('\n', ", ");
-    Message {
-        place: Place::Line(line),
-        text: format!("not TOML at `{shown}`: {reason}{xl}"),
-    }
+    Message { place: Place::Line(line), text: format!("not TOML at `{shown}`: {reason}{xl}") }
 }
 
 /// The line of a byte, counted from 1.
 fn line_of(text: &str, at: usize) -> usize {
-    1 + text
-        .as_bytes()
-        .get(..at)
-        .unwrap_or(text.as_bytes())
-        .iter()
-        .filter(|b| **b == b'\n')
-        .count()
+    1 + text.as_bytes().get(..at).unwrap_or(text.as_bytes()).iter().filter(|b| **b == b'\n').count()
 }

@@ -30,9 +30,7 @@ impl Value {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Integer(number) => Self::Number(decimal(number.as_str(), number.radix())),
             DeValue::Boolean(b) => Self::Boolean(*b),
-            DeValue::Array(all) => {
-                Self::List(all.iter().map(|v| Self::from_toml(v.get_ref())).collect())
-            }
+            DeValue::Array(all) => Self::List(all.iter().map(|v| Self::from_toml(v.get_ref())).collect()),
             DeValue::Float(_) => Self::Other("a number with a fraction"),
             DeValue::Datetime(_) => Self::Other("a date"),
             DeValue::Table(_) => Self::Other("a table"),
@@ -67,6 +65,5 @@ impl Value {
 
 /// The digits of a number in base ten. What does not fit stays as it was written: no key takes it anyway.
 fn decimal(digits: &str, radix: u32) -> String {
-    i64::from_str_radix(digits, radix)
-        .map_or_else(|_| digits.to_string(), |number| number.to_string())
+    i64::from_str_radix(digits, radix).map_or_else(|_| digits.to_string(), |number| number.to_string())
 }

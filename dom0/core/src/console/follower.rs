@@ -29,19 +29,12 @@ pub struct Seen {
 impl Follower {
     /// Follows from the domain's first byte, as far as it is kept.
     pub fn from_first(until: &str) -> Self {
-        Self {
-            next: 0,
-            until: until.into(),
-            recent: Vec::new(),
-        }
+        Self { next: 0, until: until.into(), recent: Vec::new() }
     }
 
     /// Follows what is printed from now on. To be made before the line is sent that is to be answered.
     pub fn from_now(console: &Console, until: &str) -> Self {
-        Self {
-            next: console.end(),
-            ..Self::from_first(until)
-        }
+        Self { next: console.end(), ..Self::from_first(until) }
     }
 
     /// Looks at what is new, in bounded pieces: call it again until it sees nothing. A text that stretches over pieces is found.
@@ -54,16 +47,11 @@ impl Follower {
         let bytes = console.read(self.next, LOOK_MAX);
         let before = self.recent.len();
         self.recent.extend_from_slice(&bytes);
-        let end = memchr::memmem::find(&self.recent, &self.until)
-            .map(|at| (at + self.until.len()).saturating_sub(before));
+        let end = memchr::memmem::find(&self.recent, &self.until).map(|at| (at + self.until.len()).saturating_sub(before));
         let shown = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or(&bytes);
         self.next = self.next.saturating_add(shown.len() as u64);
         let keep = self.until.len().saturating_sub(1);
         self.recent.drain(..self.recent.len().saturating_sub(keep));
-        Seen {
-            bytes: shown.to_vec(),
-            found: end.is_some(),
-            lost,
-        }
+        Seen { bytes: shown.to_vec(), found: end.is_some(), lost }
     }
 }

@@ -15,10 +15,7 @@ pub struct InputFull;
 
 impl fmt::Display for InputFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{INPUT_MAX} bytes of input wait already and the guest reads none; is it running? `dom list` shows"
-        )
+        write!(f, "{INPUT_MAX} bytes of input wait already and the guest reads none; is it running? `dom list` shows")
     }
 }
 
@@ -36,9 +33,7 @@ impl Console {
     /// Adds what the guest has printed.
     pub fn print(&mut self, bytes: &[u8]) {
         self.written = self.written.saturating_add(bytes.len() as u64);
-        let kept = bytes
-            .get(bytes.len().saturating_sub(SCROLLBACK)..)
-            .unwrap_or(bytes);
+        let kept = bytes.get(bytes.len().saturating_sub(SCROLLBACK)..).unwrap_or(bytes);
         let excess = (self.output.len() + kept.len()).saturating_sub(SCROLLBACK);
         self.output.drain(..excess);
         self.output.extend(kept);
@@ -56,9 +51,7 @@ impl Console {
 
     /// Bytes from a position on, as far as they are kept, at most `max` of them.
     pub fn read(&self, from: u64, max: usize) -> Vec<u8> {
-        let skip = usize::try_from(from.saturating_sub(self.start()))
-            .unwrap_or(usize::MAX)
-            .min(self.output.len());
+        let skip = usize::try_from(from.saturating_sub(self.start())).unwrap_or(usize::MAX).min(self.output.len());
         self.output.range(skip..).take(max).copied().collect()
     }
 

@@ -33,18 +33,11 @@ fn the_newest_output_is_kept() {
 fn until_searches_from_the_first_byte_or_from_now() {
     let mut console = Console::default();
     console.print(b"boot 42 done\n");
-    assert_eq!(
-        follow(&mut Follower::from_first("42"), &console),
-        ("boot 42".into(), true)
-    );
+    assert_eq!(follow(&mut Follower::from_first("42"), &console), ("boot 42".into(), true));
     let mut now = Follower::from_now(&console, "42");
     assert_eq!(follow(&mut now, &console), ("".into(), false));
     console.print(b"answer: 4");
-    assert_eq!(
-        follow(&mut now, &console),
-        ("answer: 4".into(), false),
-        "what comes is shown at once"
-    );
+    assert_eq!(follow(&mut now, &console), ("answer: 4".into(), false), "what comes is shown at once");
     console.print(b"2!");
     assert_eq!(follow(&mut now, &console), ("2".into(), true));
 }
@@ -77,11 +70,7 @@ fn input_waits_in_order_and_is_bounded() {
 fn a_console_outlives_its_domain_until_the_name_is_used_again() {
     let mut consoles = Consoles::default();
     consoles.open("a").print(b"last words");
-    consoles
-        .get_mut("a")
-        .unwrap()
-        .queue_input(b"unread")
-        .unwrap();
+    consoles.get_mut("a").unwrap().queue_input(b"unread").unwrap();
     consoles.close("a");
     assert!(consoles.has_ended("a"));
     assert_eq!(consoles.get("a").unwrap().read(0, 100), b"last words");

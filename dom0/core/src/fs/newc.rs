@@ -28,11 +28,7 @@ pub struct ArchiveError {
 
 impl fmt::Display for ArchiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the archive is damaged at byte {}: {}; build it again with `cargo xtask image`",
-            self.offset, self.what
-        )
+        write!(f, "the archive is damaged at byte {}: {}; build it again with `cargo xtask image`", self.offset, self.what)
     }
 }
 
@@ -66,11 +62,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts at the first byte.
     pub fn new(archive: &'a [u8]) -> Self {
-        Self {
-            archive,
-            offset: 0,
-            ended: false,
-        }
+        Self { archive, offset: 0, ended: false }
     }
 
     fn entry(&mut self) -> Result<Option<Raw<'a>>, &'static str> {
@@ -80,15 +72,13 @@ impl<'a> Reader<'a> {
         }
         let (mode, size, name_size) = (field(header, 1)?, field(header, 6)?, field(header, 11)?);
         let name_at = self.offset + HEADER;
-        let name = slice(self.archive, name_at, name_size as usize)
-            .ok_or("the name goes beyond the end")?;
+        let name = slice(self.archive, name_at, name_size as usize).ok_or("the name goes beyond the end")?;
         let name = name.strip_suffix(&[0]).ok_or("the name has no NUL")?;
         if name == TRAILER {
             return Ok(None);
         }
         let data_at = padded(name_at + name_size as usize);
-        let data =
-            slice(self.archive, data_at, size as usize).ok_or("the contents go beyond the end")?;
+        let data = slice(self.archive, data_at, size as usize).ok_or("the contents go beyond the end")?;
         self.offset = padded(data_at + size as usize);
         Ok(Some(Raw { name, data, mode }))
     }
@@ -102,10 +92,7 @@ impl<'a> Iterator for Reader<'a> {
             return None;
         }
         let offset = self.offset;
-        let entry = self
-            .entry()
-            .map_err(|what| ArchiveError { offset, what })
-            .transpose();
+        let entry = self.entry().map_err(|what| ArchiveError { offset, what }).transpose();
         self.ended = !matches!(entry, Some(Ok(_)));
         entry
     }

@@ -51,10 +51,7 @@ impl fmt::Display for PathError {
                 write!(f, "{path} is a folder, not a file; name a file in it")
             }
             Self::NotDirectory(path) => write!(f, "{path} is not a folder"),
-            Self::Unreadable(path) => write!(
-                f,
-                "{path} is neither a file nor a folder; links and devices are not supported"
-            ),
+            Self::Unreadable(path) => write!(f, "{path} is neither a file nor a folder; links and devices are not supported"),
         }
     }
 }
@@ -119,20 +116,10 @@ impl<'a> Tree<'a> {
             Some(_) => return Err(PathError::NotDirectory(path.into())),
             None => return Err(PathError::NotFound(path.into())),
         }
-        let prefix = if path == "/" {
-            String::from("/")
-        } else {
-            alloc::format!("{path}/")
-        };
-        let inside = self
-            .0
-            .range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded));
-        let inside =
-            inside.map_while(|(p, kind)| p.strip_prefix(prefix.as_str()).map(|name| (name, kind)));
-        Ok(inside
-            .filter(|(name, _)| !name.contains('/'))
-            .map(|(name, kind)| Entry { name, kind: *kind })
-            .collect())
+        let prefix = if path == "/" { String::from("/") } else { alloc::format!("{path}/") };
+        let inside = self.0.range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded));
+        let inside = inside.map_while(|(p, kind)| p.strip_prefix(prefix.as_str()).map(|name| (name, kind)));
+        Ok(inside.filter(|(name, _)| !name.contains('/')).map(|(name, kind)| Entry { name, kind: *kind }).collect())
     }
 
     /// Adds an entry and the folders above it; false if one of those is a file, or a folder would become a file.

@@ -19,9 +19,7 @@ pub(super) fn payload(file: &[u8]) -> Result<Option<&[u8]>, UnpackError> {
     if bytes(file, BOOT_FLAG) != Some(&[0x55, 0xaa]) || bytes(file, HEADER) != Some(b"HdrS") {
         return Ok(None);
     }
-    let version = bytes(file, VERSION)
-        .map(|field| u16::from_le_bytes(*field))
-        .ok_or(UnpackError::PayloadOutside)?;
+    let version = bytes(file, VERSION).map(|field| u16::from_le_bytes(*field)).ok_or(UnpackError::PayloadOutside)?;
     if version < FIRST_VERSION_WITH_PAYLOAD {
         return Err(UnpackError::OldBootProtocol(version));
     }

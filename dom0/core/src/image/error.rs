@@ -72,63 +72,29 @@ impl fmt::Display for UnpackError {
                 version >> 8,
                 version & 0xff
             ),
-            Self::PayloadOutside => f.write_str(
-                "kernel: a truncated or damaged bzImage: its header points outside the file",
-            ),
+            Self::PayloadOutside => f.write_str("kernel: a truncated or damaged bzImage: its header points outside the file"),
             Self::PackingUnsupported(name) => {
-                write!(
-                    f,
-                    "packed as {name}, which is not supported; gzip, xz, zstd and the kernel's lz4 are"
-                )
+                write!(f, "packed as {name}, which is not supported; gzip, xz, zstd and the kernel's lz4 are")
             }
             Self::Damaged(name) => write!(f, "the {name} data is damaged"),
             Self::Truncated(name) => write!(f, "the {name} data is truncated"),
-            Self::WrongSize {
-                announced,
-                unpacked,
-            } => {
-                write!(
-                    f,
-                    "the file is damaged: it unpacks to {unpacked} bytes and announces {announced}"
-                )
+            Self::WrongSize { announced, unpacked } => {
+                write!(f, "the file is damaged: it unpacks to {unpacked} bytes and announces {announced}")
             }
             Self::LargerThanMemory { memory } => {
-                write!(
-                    f,
-                    "it unpacks to more than the domain's memory of {} MiB",
-                    mib(memory)
-                )
+                write!(f, "it unpacks to more than the domain's memory of {} MiB", mib(memory))
             }
             Self::DictionaryTooLarge { wanted, allowed } => {
-                write!(
-                    f,
-                    "it was packed with a dictionary of {} MiB; at most {} are supported",
-                    mib(wanted),
-                    mib(allowed)
-                )
+                write!(f, "it was packed with a dictionary of {} MiB; at most {} are supported", mib(wanted), mib(allowed))
             }
             Self::OutOfHeap(bytes) => {
-                write!(
-                    f,
-                    "not enough free memory to unpack it: {} MiB are needed for a while",
-                    mib(bytes)
-                )
+                write!(f, "not enough free memory to unpack it: {} MiB are needed for a while", mib(bytes))
             }
-            Self::NotesScattered => {
-                f.write_str("kernel: its notes lie in too many places; unpack it first")
-            }
+            Self::NotesScattered => f.write_str("kernel: its notes lie in too many places; unpack it first"),
             Self::RamdiskTooLarge { available } => {
-                write!(
-                    f,
-                    "ramdisk: it does not fit: the domain has {} KiB left behind the kernel",
-                    available >> 10
-                )
+                write!(f, "ramdisk: it does not fit: the domain has {} KiB left behind the kernel", available >> 10)
             }
-            Self::Memory(errno) => write!(
-                f,
-                "the domain's memory cannot be written: {}",
-                errno.meaning()
-            ),
+            Self::Memory(errno) => write!(f, "the domain's memory cannot be written: {}", errno.meaning()),
         }
     }
 }

@@ -44,14 +44,7 @@ impl<'a> Gzip<'a> {
     pub const HEAP_BYTES: u64 = PIECE_BYTES as u64 + (64 << 10);
 
     pub fn new(data: &'a [u8]) -> Result<Self, UnpackError> {
-        let mut gzip = Self {
-            rest: data,
-            inflate: Box::default(),
-            window: buffer(PIECE_BYTES)?,
-            start: 0,
-            end: 0,
-            member: None,
-        };
+        let mut gzip = Self { rest: data, inflate: Box::default(), window: buffer(PIECE_BYTES)?, start: 0, end: 0, member: None };
         gzip.begin_member()?;
         Ok(gzip)
     }
@@ -68,11 +61,7 @@ impl<'a> Gzip<'a> {
 
     /// Unpacks the next piece.
     pub fn advance(&mut self) -> Result<(), UnpackError> {
-        self.start = if self.end == self.window.len() {
-            0
-        } else {
-            self.end
-        };
+        self.start = if self.end == self.window.len() { 0 } else { self.end };
         self.end = self.start;
         while self.end == self.start {
             if self.member.is_none() {
@@ -87,13 +76,7 @@ impl<'a> Gzip<'a> {
     }
 
     fn inflate(&mut self) -> Result<(), UnpackError> {
-        let (status, used, made) = decompress(
-            &mut self.inflate,
-            self.rest,
-            &mut self.window,
-            self.start,
-            0,
-        );
+        let (status, used, made) = decompress(&mut self.inflate, self.rest, &mut self.window, self.start, 0);
         self.rest = self.rest.get(used..).ok_or(DAMAGED)?;
         self.end = self.start + made;
         let piece = self.window.get(self.start..self.end).ok_or(DAMAGED)?;
@@ -129,10 +112,7 @@ impl<'a> Gzip<'a> {
             self.take::<2>()?;
         }
         self.inflate.init();
-        self.member = Some(Member {
-            checksum: crc32fast::Hasher::new(),
-            bytes: 0,
-        });
+        self.member = Some(Member { checksum: crc32fast::Hasher::new(), bytes: 0 });
         Ok(())
     }
 

@@ -47,16 +47,11 @@ impl Kept {
         for window in &mut self.windows {
             let next = window.start + window.bytes.len() as u64;
             let wanted = (window.start + WINDOW_BYTES).saturating_sub(next) as usize;
-            let Some(from) = next
-                .checked_sub(position)
-                .and_then(|from| usize::try_from(from).ok())
-            else {
+            let Some(from) = next.checked_sub(position).and_then(|from| usize::try_from(from).ok()) else {
                 continue;
             };
             let part = piece.get(from..).unwrap_or(&[]);
-            window
-                .bytes
-                .extend_from_slice(&part[..part.len().min(wanted)]);
+            window.bytes.extend_from_slice(&part[..part.len().min(wanted)]);
         }
         self.end = self.end.max(position + piece.len() as u64);
     }
@@ -78,10 +73,7 @@ impl Kept {
         if self.windows.len() == MAX_WINDOWS {
             return Err(UnpackError::NotesScattered);
         }
-        self.windows.push(Window {
-            start,
-            bytes: Vec::new(),
-        });
+        self.windows.push(Window { start, bytes: Vec::new() });
         Ok(())
     }
 
@@ -96,9 +88,7 @@ impl Kept {
 impl Source for Kept {
     fn read(&mut self, offset: u64, into: &mut [u8]) -> Option<()> {
         let Some(found) = self.find(offset, into.len()) else {
-            let inside = offset
-                .checked_add(into.len() as u64)
-                .is_some_and(|end| end <= self.end);
+            let inside = offset.checked_add(into.len() as u64).is_some_and(|end| end <= self.end);
             self.missing = self.missing.or(inside.then_some(offset));
             return None;
         };

@@ -43,16 +43,7 @@ impl<'a> KernelLoad<'a> {
     pub fn new(file: &'a [u8], memory_bytes: u64) -> Result<Self, UnpackError> {
         let payload = Payload::of_kernel(file)?;
         let stream = Stream::open(&payload)?;
-        let mut load = Self {
-            payload,
-            stream,
-            position: 0,
-            head: Vec::new(),
-            layout: None,
-            memory_bytes,
-            placing: true,
-            kernel: None,
-        };
+        let mut load = Self { payload, stream, position: 0, head: Vec::new(), layout: None, memory_bytes, placing: true, kernel: None };
         if payload.packing == Packing::Bare {
             load.read_bare()?;
         }
@@ -67,19 +58,14 @@ impl<'a> KernelLoad<'a> {
     }
 
     /// Unpacks and places the next piece. After an error the domain's memory holds part of the kernel and is of no use.
-    pub fn step(
-        &mut self,
-        memory: &mut impl DomainMemory,
-    ) -> Result<Step<KernelInfo>, UnpackError> {
+    pub fn step(&mut self, memory: &mut impl DomainMemory) -> Result<Step<KernelInfo>, UnpackError> {
         let Some(piece) = self.stream.next()? else {
             return self.finish(memory);
         };
         let start = self.position;
         self.position = start + piece.len() as u64;
         if self.payload.packing != Packing::Bare && self.position > self.memory_bytes {
-            return Err(UnpackError::LargerThanMemory {
-                memory: self.memory_bytes,
-            });
+            return Err(UnpackError::LargerThanMemory { memory: self.memory_bytes });
         }
         match &mut self.layout {
             Some(layout) => layout.pass(start, piece, self.placing, memory)?,
@@ -91,10 +77,7 @@ impl<'a> KernelLoad<'a> {
                 }
             }
         }
-        Ok(Step::More {
-            done: self.position,
-            total: self.payload.unpacked_bytes,
-        })
+        Ok(Step::More { done: self.position, total: self.payload.unpacked_bytes })
     }
 
     /// A file that is not packed can be read anywhere, so that everything is known before the first byte is placed.
@@ -106,10 +89,7 @@ impl<'a> KernelLoad<'a> {
         self.check_memory(&kernel)?;
         let mut place = Place::new(&elf, self.memory_bytes);
         place.set_offset(kernel.paddr_offset);
-        self.layout = Some(Layout {
-            place,
-            kept: Kept::default(),
-        });
+        self.layout = Some(Layout { place, kept: Kept::default() });
         self.kernel = Some(kernel);
         Ok(())
     }
@@ -118,10 +98,7 @@ impl<'a> KernelLoad<'a> {
     fn begin(&mut self, memory: &mut impl DomainMemory) -> Result<(), UnpackError> {
         let elf = Elf::parse(&self.head)?;
         let place = Place::new(&elf, self.memory_bytes);
-        let mut layout = Layout {
-            place,
-            kept: Kept::for_notes(elf.segments())?,
-        };
+        let mut layout = Layout { place, kept: Kept::for_notes(elf.segments())? };
         layout.pass(0, &self.head, self.placing, memory)?;
         self.head.truncate(PREFIX_BYTES);
         self.layout = Some(layout);
@@ -131,10 +108,7 @@ impl<'a> KernelLoad<'a> {
     fn finish(&mut self, memory: &mut impl DomainMemory) -> Result<Step<KernelInfo>, UnpackError> {
         match self.payload.unpacked_bytes {
             Some(announced) if announced != self.position => {
-                return Err(UnpackError::WrongSize {
-                    announced,
-                    unpacked: self.position,
-                });
+                return Err(UnpackError::WrongSize { announced, unpacked: self.position });
             }
             _ => {}
         }
@@ -173,10 +147,7 @@ impl<'a> KernelLoad<'a> {
         self.stream = Stream::open(&self.payload)?;
         self.position = 0;
         self.placing = placing;
-        Ok(Step::More {
-            done: 0,
-            total: self.payload.unpacked_bytes,
-        })
+        Ok(Step::More { done: 0, total: self.payload.unpacked_bytes })
     }
 
     fn check_memory(&self, kernel: &KernelInfo) -> Result<(), UnpackError> {
@@ -184,21 +155,12 @@ impl<'a> KernelLoad<'a> {
             return Ok(());
         }
         let (needed, available) = (kernel.phys_end.div_ceil(PAGE), self.memory_bytes / PAGE);
-        Err(UnpackError::Image(ImageError::TooLittleMemory {
-            needed,
-            available,
-        }))
+        Err(UnpackError::Image(ImageError::TooLittleMemory { needed, available }))
     }
 }
 
 impl Layout {
-    fn pass(
-        &mut self,
-        position: u64,
-        piece: &[u8],
-        placing: bool,
-        memory: &mut impl DomainMemory,
-    ) -> Result<(), UnpackError> {
+    fn pass(&mut self, position: u64, piece: &[u8], placing: bool, memory: &mut impl DomainMemory) -> Result<(), UnpackError> {
         self.kept.take(position, piece);
         if placing {
             self.place.write(position, piece, memory)?;

@@ -28,13 +28,7 @@ impl<'a> Lz4<'a> {
     pub const HEAP_BYTES: u64 = BLOCK_BYTES as u64;
 
     pub fn new(data: &'a [u8]) -> Result<Self, UnpackError> {
-        Ok(Self {
-            rest: data,
-            block: buffer(BLOCK_BYTES)?,
-            filled: 0,
-            start: 0,
-            end: 0,
-        })
+        Ok(Self { rest: data, block: buffer(BLOCK_BYTES)?, filled: 0, start: 0, end: 0 })
     }
 
     /// The bytes that the last `advance` unpacked; empty at the end.
@@ -56,22 +50,15 @@ impl<'a> Lz4<'a> {
     fn unpack_block(&mut self) -> Result<(), UnpackError> {
         (self.end, self.filled) = (0, 0);
         while self.filled == 0 && !self.rest.is_empty() {
-            let (size, behind) = self
-                .rest
-                .split_first_chunk()
-                .ok_or(UnpackError::Truncated("lz4"))?;
+            let (size, behind) = self.rest.split_first_chunk().ok_or(UnpackError::Truncated("lz4"))?;
             let size = u32::from_le_bytes(*size);
             self.rest = behind;
             if size == MAGIC {
                 continue;
             }
-            let (packed, behind) = self
-                .rest
-                .split_at_checked(size as usize)
-                .ok_or(UnpackError::Truncated("lz4"))?;
+            let (packed, behind) = self.rest.split_at_checked(size as usize).ok_or(UnpackError::Truncated("lz4"))?;
             self.rest = behind;
-            self.filled = lz4_flex::block::decompress_into(packed, &mut self.block)
-                .map_err(|_| UnpackError::Damaged("lz4"))?;
+            self.filled = lz4_flex::block::decompress_into(packed, &mut self.block).map_err(|_| UnpackError::Damaged("lz4"))?;
         }
         Ok(())
     }

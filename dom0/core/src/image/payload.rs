@@ -18,11 +18,7 @@ impl<'a> Payload<'a> {
     pub fn of_kernel(file: &'a [u8]) -> Result<Self, UnpackError> {
         if let Some(packing) = Packing::of(file)? {
             let unpacked_bytes = (packing == Packing::Bare).then_some(file.len() as u64);
-            return Ok(Self {
-                packing,
-                data: file,
-                unpacked_bytes,
-            });
+            return Ok(Self { packing, data: file, unpacked_bytes });
         }
         match bzimage::payload(file)? {
             Some(payload) => Self::of_bzimage(payload),
@@ -33,26 +29,12 @@ impl<'a> Payload<'a> {
     /// Linux's build appends the unpacked size in 4 bytes, except to gzip, which ends with it anyway.
     fn of_bzimage(payload: &'a [u8]) -> Result<Self, UnpackError> {
         let packing = Packing::of(payload)?.ok_or(UnpackError::NotAKernel(first_bytes(payload)))?;
-        let (data, size) = payload
-            .split_last_chunk::<4>()
-            .ok_or(UnpackError::PayloadOutside)?;
+        let (data, size) = payload.split_last_chunk::<4>().ok_or(UnpackError::PayloadOutside)?;
         let unpacked_bytes = Some(u64::from(u32::from_le_bytes(*size)));
         Ok(match packing {
-            Packing::Bare => Self {
-                packing,
-                data: payload,
-                unpacked_bytes: Some(payload.len() as u64),
-            },
-            Packing::Gzip => Self {
-                packing,
-                data: payload,
-                unpacked_bytes,
-            },
-            _ => Self {
-                packing,
-                data,
-                unpacked_bytes,
-            },
+            Packing::Bare => Self { packing, data: payload, unpacked_bytes: Some(payload.len() as u64) },
+            Packing::Gzip => Self { packing, data: payload, unpacked_bytes },
+            _ => Self { packing, data, unpacked_bytes },
         })
     }
 }

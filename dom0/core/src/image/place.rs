@@ -19,11 +19,7 @@ pub(super) struct Place {
 
 impl Place {
     pub fn new(elf: &Elf<'_>, memory_bytes: u64) -> Self {
-        Self {
-            loads: elf.loads().collect(),
-            offset: 0,
-            memory_bytes,
-        }
+        Self { loads: elf.loads().collect(), offset: 0, memory_bytes }
     }
 
     /// From now on subtracts `offset` from physical addresses.
@@ -33,12 +29,7 @@ impl Place {
 
     /// Writes what of `piece`, at `position` of the file, belongs to segments. What has no place in memory is left out: that there is too
     /// little memory is told when the notes are known.
-    pub fn write(
-        &self,
-        position: u64,
-        piece: &[u8],
-        memory: &mut impl DomainMemory,
-    ) -> Result<(), UnpackError> {
+    pub fn write(&self, position: u64, piece: &[u8], memory: &mut impl DomainMemory) -> Result<(), UnpackError> {
         for load in &self.loads {
             let skipped = load.offset.saturating_sub(position);
             let length = load.file_end().saturating_sub(position);
@@ -62,9 +53,7 @@ impl Place {
                 let Some(address) = self.address(load, behind, length) else {
                     break;
                 };
-                memory
-                    .write(address, &ZEROES[..length])
-                    .map_err(UnpackError::Memory)?;
+                memory.write(address, &ZEROES[..length]).map_err(UnpackError::Memory)?;
             }
         }
         Ok(())

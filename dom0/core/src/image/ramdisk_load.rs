@@ -22,13 +22,7 @@ impl<'a> RamdiskLoad<'a> {
     pub fn new(file: &'a [u8], start: u64, end: u64) -> Result<Self, UnpackError> {
         let payload = payload(file);
         let stream = Stream::open(&payload)?;
-        Ok(Self {
-            stream,
-            address: start,
-            start,
-            end,
-            total: payload.unpacked_bytes,
-        })
+        Ok(Self { stream, address: start, start, end, total: payload.unpacked_bytes })
     }
 
     /// The most that loading `file` asks of the heap at a time, in bytes.
@@ -43,18 +37,11 @@ impl<'a> RamdiskLoad<'a> {
         };
         let next = self.address.saturating_add(piece.len() as u64);
         if next > self.end {
-            return Err(UnpackError::RamdiskTooLarge {
-                available: self.end.saturating_sub(self.start),
-            });
+            return Err(UnpackError::RamdiskTooLarge { available: self.end.saturating_sub(self.start) });
         }
-        memory
-            .write(self.address, piece)
-            .map_err(UnpackError::Memory)?;
+        memory.write(self.address, piece).map_err(UnpackError::Memory)?;
         self.address = next;
-        Ok(Step::More {
-            done: next - self.start,
-            total: self.total,
-        })
+        Ok(Step::More { done: next - self.start, total: self.total })
     }
 
     /// Ramdisks may be several archives in a row, of which the first are packed and the last not.
@@ -72,15 +59,7 @@ impl<'a> RamdiskLoad<'a> {
 
 fn payload(file: &[u8]) -> Payload<'_> {
     match Packing::of(file) {
-        Ok(Some(Packing::Gzip)) => Payload {
-            packing: Packing::Gzip,
-            data: file,
-            unpacked_bytes: None,
-        },
-        _ => Payload {
-            packing: Packing::Bare,
-            data: file,
-            unpacked_bytes: Some(file.len() as u64),
-        },
+        Ok(Some(Packing::Gzip)) => Payload { packing: Packing::Gzip, data: file, unpacked_bytes: None },
+        _ => Payload { packing: Packing::Bare, data: file, unpacked_bytes: Some(file.len() as u64) },
     }
 }

@@ -84,9 +84,7 @@ impl<'a> Stream<'a> {
 /// A buffer of `bytes` zero bytes, or the error that Dom0's heap has no room for it.
 pub(super) fn buffer(bytes: usize) -> Result<Vec<u8>, UnpackError> {
     let mut buffer = Vec::new();
-    buffer
-        .try_reserve_exact(bytes)
-        .map_err(|_| UnpackError::OutOfHeap(bytes as u64))?;
+    buffer.try_reserve_exact(bytes).map_err(|_| UnpackError::OutOfHeap(bytes as u64))?;
     buffer.resize(bytes, 0);
     Ok(buffer)
 }

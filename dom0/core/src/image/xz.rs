@@ -34,13 +34,7 @@ impl<'a> Xz<'a> {
         let bytes = usize::try_from(allowed_dictionary(data)?).unwrap_or(usize::MAX);
         // Later blocks may have a smaller dictionary, but none larger.
         let decoder = XzDecoder::in_heap_with_alloc_dict(buffer(bytes)?, bytes);
-        Ok(Self {
-            rest: data,
-            decoder,
-            piece: buffer(PIECE_BYTES)?,
-            filled: 0,
-            ended: false,
-        })
+        Ok(Self { rest: data, decoder, piece: buffer(PIECE_BYTES)?, filled: 0, ended: false })
     }
 
     /// The bytes that the last `advance` unpacked; empty at the end.
@@ -51,11 +45,7 @@ impl<'a> Xz<'a> {
     /// Unpacks the next piece.
     pub fn advance(&mut self) -> Result<(), UnpackError> {
         self.filled = 0;
-        while let Some(room) = self
-            .piece
-            .get_mut(self.filled..)
-            .filter(|room| !room.is_empty() && !self.ended)
-        {
+        while let Some(room) = self.piece.get_mut(self.filled..).filter(|room| !room.is_empty() && !self.ended) {
             let result = self.decoder.decode(self.rest, room).map_err(translate)?;
             self.rest = self.rest.get(result.input_consumed()..).unwrap_or(&[]);
             self.filled += result.output_produced();
@@ -71,10 +61,7 @@ impl<'a> Xz<'a> {
 fn translate(error: XzError) -> UnpackError {
     match error {
         XzError::NeedsLargerInputBuffer => UnpackError::Truncated("xz"),
-        XzError::DictionaryTooLarge(wanted) => UnpackError::DictionaryTooLarge {
-            wanted,
-            allowed: MAX_DICTIONARY,
-        },
+        XzError::DictionaryTooLarge(wanted) => UnpackError::DictionaryTooLarge { wanted, allowed: MAX_DICTIONARY },
         XzError::Sha256NotSupported => UnpackError::PackingUnsupported("xz with SHA-256 checksums"),
         _ => UnpackError::Damaged("xz"),
     }
@@ -83,10 +70,7 @@ fn translate(error: XzError) -> UnpackError {
 fn allowed_dictionary(data: &[u8]) -> Result<u64, UnpackError> {
     let wanted = dictionary_bytes(data).ok_or(UnpackError::Damaged("xz"))?;
     if wanted > MAX_DICTIONARY {
-        return Err(UnpackError::DictionaryTooLarge {
-            wanted,
-            allowed: MAX_DICTIONARY,
-        });
+        return Err(UnpackError::DictionaryTooLarge { wanted, allowed: MAX_DICTIONARY });
     }
     Ok(wanted)
 }

@@ -26,13 +26,8 @@ impl<'a> Zstd<'a> {
 
     pub fn new(data: &'a [u8]) -> Result<Self, UnpackError> {
         allowed_window(data)?;
-        let decoder = StreamingDecoder::new_with_max_window_size(data, MAX_DICTIONARY)
-            .map_err(|_| UnpackError::Damaged("zstd"))?;
-        Ok(Self {
-            decoder,
-            piece: buffer(PIECE_BYTES)?,
-            filled: 0,
-        })
+        let decoder = StreamingDecoder::new_with_max_window_size(data, MAX_DICTIONARY).map_err(|_| UnpackError::Damaged("zstd"))?;
+        Ok(Self { decoder, piece: buffer(PIECE_BYTES)?, filled: 0 })
     }
 
     /// The bytes that the last `advance` unpacked; empty at the end.
@@ -43,11 +38,7 @@ impl<'a> Zstd<'a> {
     /// Unpacks the next piece.
     pub fn advance(&mut self) -> Result<(), UnpackError> {
         self.filled = 0;
-        while let Some(room) = self
-            .piece
-            .get_mut(self.filled..)
-            .filter(|room| !room.is_empty())
-        {
+        while let Some(room) = self.piece.get_mut(self.filled..).filter(|room| !room.is_empty()) {
             match self.decoder.read(room) {
                 Ok(0) => return self.check(),
                 Ok(count) => self.filled += count,
@@ -64,9 +55,7 @@ impl<'a> Zstd<'a> {
     fn check(&self) -> Result<(), UnpackError> {
         let frame = &self.decoder.decoder;
         match frame.get_checksum_from_data() {
-            Some(announced) if frame.get_calculated_checksum() != Some(announced) => {
-                Err(UnpackError::Damaged("zstd"))
-            }
+            Some(announced) if frame.get_calculated_checksum() != Some(announced) => Err(UnpackError::Damaged("zstd")),
             _ => Ok(()),
         }
     }
@@ -75,10 +64,7 @@ impl<'a> Zstd<'a> {
 fn allowed_window(data: &[u8]) -> Result<u64, UnpackError> {
     let wanted = window_bytes(data).ok_or(UnpackError::Truncated("zstd"))?;
     if wanted > MAX_DICTIONARY {
-        return Err(UnpackError::DictionaryTooLarge {
-            wanted,
-            allowed: MAX_DICTIONARY,
-        });
+        return Err(UnpackError::DictionaryTooLarge { wanted, allowed: MAX_DICTIONARY });
     }
     Ok(wanted)
 }

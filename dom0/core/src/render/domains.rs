@@ -23,8 +23,7 @@ pub struct DomainRow<'a> {
 
 impl DomainRow<'_> {
     fn name(&self) -> String {
-        self.name
-            .map_or_else(|| format!("({})", self.info.domid), String::from)
+        self.name.map_or_else(|| format!("({})", self.info.domid), String::from)
     }
 
     /// Whole MiB, rounded up: a domain of 64 MiB has some frames less or more than that.
@@ -35,12 +34,7 @@ impl DomainRow<'_> {
 
 /// The table of `dom list`.
 pub fn list(domains: &[DomainRow<'_>]) -> String {
-    let column = |title, align, gap, width| Column {
-        title,
-        align,
-        gap,
-        width,
-    };
+    let column = |title, align, gap, width| Column { title, align, gap, width };
     let columns = [
         column("Name", Align::Left, 0, 0),
         column("ID", Align::Right, 2, 5),
@@ -85,31 +79,15 @@ pub fn domain_info(domain: &DomainRow<'_>) -> String {
         ("id", info.domid.to_string()),
         ("uuid", format_uuid(&info.handle)),
         ("state", condition(info).to_string()),
-        (
-            "vcpus",
-            format!("{} of {}", info.vcpus_online, info.max_vcpu),
-        ),
+        ("vcpus", format!("{} of {}", info.vcpus_online, info.max_vcpu)),
         ("cpu time", format!("{} s", seconds(info.cpu_time_ns))),
         ("cpu weight", info.weight.to_string()),
-        (
-            "memory",
-            format!("{} KiB of {} KiB", kib(info.frames), kib(info.max_frames)),
-        ),
-        (
-            "page tables",
-            format!(
-                "{} KiB, {} pinned",
-                kib(info.page_table_frames),
-                info.pinned_tables
-            ),
-        ),
+        ("memory", format!("{} KiB of {} KiB", kib(info.frames), kib(info.max_frames))),
+        ("page tables", format!("{} KiB, {} pinned", kib(info.page_table_frames), info.pinned_tables)),
         ("event channels", info.bound_ports.to_string()),
         ("mapped grants", info.mapped_grants.to_string()),
         ("foreign mappings", info.foreign_mappings.to_string()),
-        (
-            "frames held by others",
-            info.frames_held_by_others.to_string(),
-        ),
+        ("frames held by others", info.frames_held_by_others.to_string()),
     ])
 }
 
@@ -149,25 +127,13 @@ mod tests {
 
     fn info(domid: u32, flags: u32, frames: u64) -> DomainInfo {
         let zero = DomainInfo::new_zeroed();
-        DomainInfo {
-            domid,
-            flags,
-            frames,
-            max_frames: frames,
-            vcpus_online: 1,
-            max_vcpu: 2,
-            cpu_time_ns: 449_000_000,
-            ..zero
-        }
+        DomainInfo { domid, flags, frames, max_frames: frames, vcpus_online: 1, max_vcpu: 2, cpu_time_ns: 449_000_000, ..zero }
     }
 
     #[test]
     fn the_table_is_that_of_the_manual() {
         let dom0 = info(0, FLAG_RUNNING | FLAG_PRIVILEGED, 64 * 256 - 3);
-        let text = list(&[DomainRow {
-            name: Some("dom0"),
-            info: &dom0,
-        }]);
+        let text = list(&[DomainRow { name: Some("dom0"), info: &dom0 }]);
         assert_eq!(
             text,
             "Name     ID   Mem(MiB)  VCPUs  State   Time(s)\n\
@@ -179,18 +145,10 @@ mod tests {
     fn states_have_names() {
         let mut crashed = info(3, FLAG_SHUTDOWN, 256);
         crashed.shutdown_reason = abi::sched::SHUTDOWN_CRASH;
-        let (blocked, paused, off) = (
-            info(1, FLAG_BLOCKED, 256),
-            info(2, FLAG_PAUSED | FLAG_BLOCKED, 256),
-            info(4, FLAG_SHUTDOWN, 256),
-        );
+        let (blocked, paused, off) = (info(1, FLAG_BLOCKED, 256), info(2, FLAG_PAUSED | FLAG_BLOCKED, 256), info(4, FLAG_SHUTDOWN, 256));
         let rows = [&blocked, &paused, &crashed, &off].map(|info| DomainRow { name: None, info });
         let text = list(&rows);
-        for (line, word) in text
-            .lines()
-            .skip(1)
-            .zip(["blocked", "paused", "crashed", "shutdown"])
-        {
+        for (line, word) in text.lines().skip(1).zip(["blocked", "paused", "crashed", "shutdown"]) {
             assert!(line.contains(word), "{line}");
         }
         assert!(text.lines().nth(1).unwrap().starts_with("(1)"));
@@ -199,10 +157,7 @@ mod tests {
     #[test]
     fn json_is_json_and_quotes_names() {
         let one = info(1, FLAG_PAUSED, 512);
-        let row = DomainRow {
-            name: Some("a\"b"),
-            info: &one,
-        };
+        let row = DomainRow { name: Some("a\"b"), info: &one };
         let parsed: Value = serde_json::from_str(&list_json(core::slice::from_ref(&row))).unwrap();
         assert_eq!(parsed[0]["name"], "a\"b");
         assert_eq!(parsed[0]["memory_mib"], 2);

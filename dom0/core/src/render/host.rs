@@ -27,13 +27,7 @@ pub fn host_info(host: &HostInfo<'_>) -> String {
     facts(&[
         ("hypervisor", host.version.to_string()),
         ("control interface", abi::control::VERSION.to_string()),
-        (
-            "cpus",
-            format!(
-                "{}, of which {} run domains",
-                m.cpus_present, m.cpus_running
-            ),
-        ),
+        ("cpus", format!("{}, of which {} run domains", m.cpus_present, m.cpus_running)),
         ("tsc", format!("{} MHz", m.tsc_khz / 1000)),
         ("memory", mib(m.total_frames)),
         ("free memory", mib(m.free_frames)),
@@ -82,19 +76,9 @@ pub struct Memory {
 
 /// What `free` prints, in KiB as Linux does.
 pub fn free(memory: &Memory) -> String {
-    let column = |title| Column {
-        title,
-        align: Align::Right,
-        gap: 2,
-        width: 10,
-    };
+    let column = |title| Column { title, align: Align::Right, gap: 2, width: 10 };
     let columns = [
-        Column {
-            title: "",
-            align: Align::Left,
-            gap: 0,
-            width: 0,
-        },
+        Column { title: "", align: Align::Left, gap: 0, width: 0 },
         column("total"),
         column("used"),
         column("free"),
@@ -103,12 +87,8 @@ pub fn free(memory: &Memory) -> String {
     ];
     let used = memory.total.saturating_sub(memory.free);
     let [total, used, free, heap, files] =
-        [memory.total, used, memory.free, memory.heap, memory.files]
-            .map(|bytes| (bytes / 1024).to_string());
-    table(
-        columns,
-        &[[String::from("Mem(KiB):"), total, used, free, heap, files]],
-    )
+        [memory.total, used, memory.free, memory.heap, memory.files].map(|bytes| (bytes / 1024).to_string());
+    table(columns, &[[String::from("Mem(KiB):"), total, used, free, heap, files]])
 }
 
 /// A task of Dom0.
@@ -126,26 +106,14 @@ pub struct Task<'a> {
 
 /// What `ps` prints.
 pub fn ps(tasks: &[Task<'_>]) -> String {
-    let column = |title, align, gap, width| Column {
-        title,
-        align,
-        gap,
-        width,
-    };
+    let column = |title, align, gap, width| Column { title, align, gap, width };
     let columns = [
         column("ID", Align::Right, 0, 4),
         column("STATE", Align::Left, 2, 7),
         column("TIME(s)", Align::Right, 2, 0),
         column("TASK", Align::Left, 2, 0),
     ];
-    let cells = |t: &Task<'_>| {
-        [
-            t.id.to_string(),
-            t.state.to_string(),
-            seconds(t.time_ns),
-            t.name.to_string(),
-        ]
-    };
+    let cells = |t: &Task<'_>| [t.id.to_string(), t.state.to_string(), seconds(t.time_ns), t.name.to_string()];
     table(columns, &tasks.iter().map(cells).collect::<Vec<_>>())
 }
 
@@ -156,17 +124,9 @@ mod tests {
 
     #[test]
     fn the_host_is_described() {
-        let machine = MachineInfo {
-            total_frames: 1 << 20,
-            free_frames: 512,
-            cpus_present: 4,
-            cpus_running: 1,
-            ..MachineInfo::new_zeroed()
-        };
-        let host = HostInfo {
-            machine: &machine,
-            version: "Domus 0.1",
-        };
+        let machine =
+            MachineInfo { total_frames: 1 << 20, free_frames: 512, cpus_present: 4, cpus_running: 1, ..MachineInfo::new_zeroed() };
+        let host = HostInfo { machine: &machine, version: "Domus 0.1" };
         let text = host_info(&host);
         assert!(text.contains("memory:                4096 MiB\n"), "{text}");
         assert!(text.contains("cpus:                  4, of which 1 run domains\n"));
@@ -176,27 +136,11 @@ mod tests {
 
     #[test]
     fn free_and_ps_are_tables() {
-        let memory = Memory {
-            total: 64 << 20,
-            heap: 1 << 20,
-            files: 8 << 20,
-            free: 50 << 20,
-        };
+        let memory = Memory { total: 64 << 20, heap: 1 << 20, files: 8 << 20, free: 50 << 20 };
         let text = free(&memory);
         let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(
-            row,
-            ["Mem(KiB):", "65536", "14336", "51200", "1024", "8192"]
-        );
-        let text = ps(&[Task {
-            id: 1,
-            name: "xenstore",
-            state: "waiting",
-            time_ns: 1_500_000_000,
-        }]);
-        assert_eq!(
-            text,
-            "  ID  STATE    TIME(s)  TASK\n   1  waiting      1.5  xenstore\n"
-        );
+        assert_eq!(row, ["Mem(KiB):", "65536", "14336", "51200", "1024", "8192"]);
+        let text = ps(&[Task { id: 1, name: "xenstore", state: "waiting", time_ns: 1_500_000_000 }]);
+        assert_eq!(text, "  ID  STATE    TIME(s)  TASK\n   1  waiting      1.5  xenstore\n");
     }
 }

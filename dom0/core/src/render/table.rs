@@ -29,13 +29,7 @@ pub fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) -> Stri
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
-        .map(|(at, c)| {
-            rows.iter()
-                .map(|r| r[at].chars().count())
-                .chain([c.title.len(), c.width])
-                .max()
-                .unwrap_or(0)
-        })
+        .map(|(at, c)| rows.iter().map(|r| r[at].chars().count()).chain([c.title.len(), c.width]).max().unwrap_or(0))
         .collect();
     let line = |cells: [&str; N]| {
         let mut text = String::new();
@@ -49,22 +43,13 @@ pub fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) -> Stri
         format!("{}\n", text.trim_end())
     };
     let heading = line(columns.map(|c| c.title));
-    rows.iter().fold(heading, |text, row| {
-        text + &line(row.each_ref().map(String::as_str))
-    })
+    rows.iter().fold(heading, |text, row| text + &line(row.each_ref().map(String::as_str)))
 }
 
 /// Facts as `name: value` lines, the values flush.
 pub fn facts(facts: &[(&str, String)]) -> String {
-    let width = facts
-        .iter()
-        .map(|(name, _)| name.len() + 1)
-        .max()
-        .unwrap_or(0);
-    facts
-        .iter()
-        .map(|(name, value)| format!("{:<width$} {value}\n", format!("{name}:")))
-        .collect()
+    let width = facts.iter().map(|(name, _)| name.len() + 1).max().unwrap_or(0);
+    facts.iter().map(|(name, value)| format!("{:<width$} {value}\n", format!("{name}:"))).collect()
 }
 
 /// Nanoseconds as seconds with one decimal, without floating point.
@@ -79,17 +64,8 @@ mod tests {
 
     #[test]
     fn columns_grow_and_lines_end_clean() {
-        let column = |title, align, gap| Column {
-            title,
-            align,
-            gap,
-            width: 0,
-        };
-        let columns = [
-            column("A", Align::Left, 0),
-            column("N", Align::Right, 2),
-            column("B", Align::Left, 1),
-        ];
+        let column = |title, align, gap| Column { title, align, gap, width: 0 };
+        let columns = [column("A", Align::Left, 0), column("N", Align::Right, 2), column("B", Align::Left, 1)];
         let row = |a: &str, n: &str, b: &str| [a.into(), n.into(), b.into()];
         let text = table(columns, &[row("long", "7", "x"), row("s", "123", "")]);
         assert_eq!(text, "A       N B\nlong    7 x\ns     123\n");

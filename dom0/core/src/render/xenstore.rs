@@ -21,15 +21,9 @@ pub fn xenstore_ls(server: &Server, path: &str) -> Option<String> {
 /// Recursion ends at the depth that paths have at most.
 fn show_children(server: &Server, base: &str, path: &str, text: &mut String) {
     for name in server.list(path).unwrap_or_default() {
-        let child = if path == "/" {
-            format!("/{name}")
-        } else {
-            format!("{path}/{name}")
-        };
+        let child = if path == "/" { format!("/{name}") } else { format!("{path}/{name}") };
         let indent = depth_below(&child, base).unwrap_or(1) - 1;
-        let value = String::from_utf8_lossy(server.read(&child).unwrap_or_default())
-            .escape_debug()
-            .collect::<String>();
+        let value = String::from_utf8_lossy(server.read(&child).unwrap_or_default()).escape_debug().collect::<String>();
         text.push_str(&format!("{:indent$}{name} = \"{value}\"\n", ""));
         show_children(server, base, &child, text);
     }

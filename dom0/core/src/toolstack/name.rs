@@ -28,25 +28,13 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the name is empty; give letters and digits"),
-            Self::TooLong(length) => write!(
-                f,
-                "the name has {length} characters; use at most {NAME_MAX}"
-            ),
+            Self::TooLong(length) => write!(f, "the name has {length} characters; use at most {NAME_MAX}"),
             Self::Character(c) => {
-                write!(
-                    f,
-                    "the name has {c:?} in it; use letters, digits and - _ . +, and begin with a letter or digit"
-                )
+                write!(f, "the name has {c:?} in it; use letters, digits and - _ . +, and begin with a letter or digit")
             }
-            Self::Number(name) => write!(
-                f,
-                "the name `{name}` has only digits and would be taken for a number; add a letter"
-            ),
+            Self::Number(name) => write!(f, "the name `{name}` has only digits and would be taken for a number; add a letter"),
             Self::InUse(name) => {
-                write!(
-                    f,
-                    "the name `{name}` is in use; choose another with name=NAME, or end that domain with `dom destroy {name}`"
-                )
+                write!(f, "the name `{name}` is in use; choose another with name=NAME, or end that domain with `dom destroy {name}`")
             }
         }
     }
@@ -63,10 +51,7 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     if !first.is_ascii_alphanumeric() {
         return Err(NameError::Character(first));
     }
-    if let Some(bad) = name
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | '+'))
-    {
+    if let Some(bad) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.' | '+')) {
         return Err(NameError::Character(bad));
     }
     if name.bytes().all(|b| b.is_ascii_digit()) {
@@ -76,16 +61,9 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
 }
 
 /// Checks that a name may be used for a new domain, given those of all that exist.
-pub fn check_free<'a>(
-    name: &str,
-    existing: impl IntoIterator<Item = &'a str>,
-) -> Result<(), NameError> {
+pub fn check_free<'a>(name: &str, existing: impl IntoIterator<Item = &'a str>) -> Result<(), NameError> {
     check_name(name)?;
-    if existing.into_iter().any(|taken| taken == name) {
-        Err(NameError::InUse(name.into()))
-    } else {
-        Ok(())
-    }
+    if existing.into_iter().any(|taken| taken == name) { Err(NameError::InUse(name.into())) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -98,29 +76,11 @@ mod tests {
         for good in ["a", "linux-1", "3d", "x.y_z+", &"n".repeat(63)] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
-        for bad in [
-            "",
-            "-c",
-            ".x",
-            "a b",
-            "a/b",
-            "é",
-            "a\u{1b}[2J",
-            "12",
-            &"n".repeat(64),
-        ] {
+        for bad in ["", "-c", ".x", "a b", "a/b", "é", "a\u{1b}[2J", "12", &"n".repeat(64)] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
-        let taken = check_free("dom0", ["dom0", "linux"])
-            .unwrap_err()
-            .to_string();
+        let taken = check_free("dom0", ["dom0", "linux"]).unwrap_err().to_string();
         assert!(taken.contains("in use") && taken.contains("dom destroy dom0"));
-        assert!(
-            !check_name("a\u{1b}")
-                .unwrap_err()
-                .to_string()
-                .contains('\u{1b}'),
-            "messages carry no escapes"
-        );
+        assert!(!check_name("a\u{1b}").unwrap_err().to_string().contains('\u{1b}'), "messages carry no escapes");
     }
 }

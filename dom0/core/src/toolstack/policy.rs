@@ -98,10 +98,6 @@ mod tests {
         assert_eq!(decide(&config, Reason::from_number(2)), Action::Preserve);
         assert_eq!(decide(&config, Reason::from_number(3)), Action::Restart);
         assert_eq!(decide(&config, Reason::from_number(4)), Action::Destroy);
-        assert_eq!(
-            decide(&config, Reason::from_number(77)),
-            Action::Restart,
-            "an unknown reason is a crash"
-        );
+        assert_eq!(decide(&config, Reason::from_number(77)), Action::Restart, "an unknown reason is a crash");
     }
 }

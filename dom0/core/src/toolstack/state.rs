@@ -1,8 +1,6 @@
 //! The life of a domain, and which requests make sense when.
 
-use abi::control::{
-    DomainInfo, FLAG_BLOCKED, FLAG_CRASHED, FLAG_DYING, FLAG_PAUSED, FLAG_SHUTDOWN,
-};
+use abi::control::{DomainInfo, FLAG_BLOCKED, FLAG_CRASHED, FLAG_DYING, FLAG_PAUSED, FLAG_SHUTDOWN};
 use core::fmt;
 
 use super::policy::Reason;
@@ -59,13 +57,9 @@ impl fmt::Display for Refusal {
             (State::Dying, _) => "it is being destroyed",
             (State::Ended(_), _) => "it has ended and is kept; `dom destroy` frees it",
             (State::Paused, Request::Pause) => "it is paused already; `dom unpause` lets it run",
-            (State::Paused, _) => {
-                "it is paused and cannot answer; `dom unpause` it first, or `dom destroy` it"
-            }
+            (State::Paused, _) => "it is paused and cannot answer; `dom unpause` it first, or `dom destroy` it",
             (State::Running | State::Stopping, Request::Unpause) => "it is not paused",
-            (State::Stopping, _) => {
-                "it has been asked to end already; `dom destroy` does not wait for it"
-            }
+            (State::Stopping, _) => "it has been asked to end already; `dom destroy` does not wait for it",
             (State::Running, _) => "it is running already",
         };
         f.write_str(text)
@@ -79,26 +73,16 @@ impl State {
     pub fn after(self, request: Request) -> Result<Self, Refusal> {
         Ok(match (self, request) {
             (Self::Dying, _) => {
-                return Err(Refusal {
-                    state: self,
-                    request,
-                });
+                return Err(Refusal { state: self, request });
             }
             (_, Request::Destroy) => Self::Dying,
-            (Self::Building, Request::Finish { paused: true })
-            | (Self::Running | Self::Stopping, Request::Pause) => Self::Paused,
-            (Self::Building, Request::Finish { paused: false })
-            | (Self::Paused, Request::Unpause) => Self::Running,
+            (Self::Building, Request::Finish { paused: true }) | (Self::Running | Self::Stopping, Request::Pause) => Self::Paused,
+            (Self::Building, Request::Finish { paused: false }) | (Self::Paused, Request::Unpause) => Self::Running,
             (Self::Running, Request::Stop) => Self::Stopping,
             // A vCPU may have ended the domain just before the pause took hold.
-            (Self::Running | Self::Stopping | Self::Paused, Request::End(reason)) => {
-                Self::Ended(reason)
-            }
+            (Self::Running | Self::Stopping | Self::Paused, Request::End(reason)) => Self::Ended(reason),
             _ => {
-                return Err(Refusal {
-                    state: self,
-                    request,
-                });
+                return Err(Refusal { state: self, request });
             }
         })
     }
@@ -110,9 +94,7 @@ pub fn condition(info: &DomainInfo) -> &'static str {
     match () {
         () if has(FLAG_DYING) => "dying",
         () if has(FLAG_CRASHED) => "crashed",
-        () if has(FLAG_SHUTDOWN) && Reason::from_number(info.shutdown_reason) == Reason::Crash => {
-            "crashed"
-        }
+        () if has(FLAG_SHUTDOWN) && Reason::from_number(info.shutdown_reason) == Reason::Crash => "crashed",
         () if has(FLAG_SHUTDOWN) => "shutdown",
         () if has(FLAG_PAUSED) => "paused",
         () if has(FLAG_BLOCKED) => "blocked",
@@ -128,23 +110,12 @@ mod tests {
 
     #[test]
     fn a_life() {
-        let running = State::Building
-            .after(Request::Finish { paused: false })
-            .unwrap();
+        let running = State::Building.after(Request::Finish { paused: false }).unwrap();
         let paused = running.after(Request::Pause).unwrap();
-        assert!(
-            paused
-                .after(Request::Stop)
-                .unwrap_err()
-                .to_string()
-                .contains("unpause")
-        );
+        assert!(paused.after(Request::Stop).unwrap_err().to_string().contains("unpause"));
         let running = paused.after(Request::Unpause).unwrap();
         let stopping = running.after(Request::Stop).unwrap();
-        assert_eq!(
-            stopping.after(Request::End(Reason::Poweroff)),
-            Ok(State::Ended(Reason::Poweroff))
-        );
+        assert_eq!(stopping.after(Request::End(Reason::Poweroff)), Ok(State::Ended(Reason::Poweroff)));
         assert_eq!(State::Building.after(Request::Destroy), Ok(State::Dying));
         assert!(running.after(Request::Unpause).is_err());
     }

@@ -96,11 +96,7 @@ pub fn tree(domain: &NewDomain<'_>) -> Vec<Node> {
     ];
     let told = told(domain, vm).into_iter();
     nodes.extend(told.map(|(path, value)| node(format!("{home}/{path}"), value, None)));
-    nodes.extend(
-        OWNED
-            .iter()
-            .map(|path| node(format!("{home}/{path}"), String::new(), Some(owned()))),
-    );
+    nodes.extend(OWNED.iter().map(|path| node(format!("{home}/{path}"), String::new(), Some(owned()))));
     nodes
 }
 
@@ -127,19 +123,10 @@ fn told(domain: &NewDomain<'_>, vm: String) -> Vec<(String, String)> {
         ("cpu", String::new()),
     ];
     let online = |cpu: u32| {
-        if cpu < domain.vcpus {
-            "online"
-        } else {
-            "offline"
-        }
+        if cpu < domain.vcpus { "online" } else { "offline" }
     };
-    let cpus = (0..domain.maxvcpus)
-        .map(|cpu| (format!("cpu/{cpu}/availability"), String::from(online(cpu))));
-    fixed
-        .into_iter()
-        .map(|(path, value)| (String::from(path), value))
-        .chain(cpus)
-        .collect()
+    let cpus = (0..domain.maxvcpus).map(|cpu| (format!("cpu/{cpu}/availability"), String::from(online(cpu))));
+    fixed.into_iter().map(|(path, value)| (String::from(path), value)).chain(cpus).collect()
 }
 
 impl Server {
@@ -176,14 +163,8 @@ mod tests {
             maxmem_mib: 512,
             vcpus: 1,
             maxvcpus: 2,
-            store: Channel {
-                port: 1,
-                ring: 0x1234,
-            },
-            console: Channel {
-                port: 2,
-                ring: 0x1235,
-            },
+            store: Channel { port: 1, ring: 0x1234 },
+            console: Channel { port: 2, ring: 0x1235 },
         }
     }
 
@@ -203,11 +184,7 @@ mod tests {
             ("console/ring-ref", "4661"),
             ("vm", "/vm/01010101-0101-0101-0101-010101010101"),
         ] {
-            assert_eq!(
-                server.read(&format!("/local/domain/7/{path}")),
-                Some(value.as_bytes()),
-                "{path}"
-            );
+            assert_eq!(server.read(&format!("/local/domain/7/{path}")), Some(value.as_bytes()), "{path}");
         }
         server.depopulate(7, &[1; 16]);
         // What stays are the folders that all domains share.
@@ -218,29 +195,15 @@ mod tests {
 
     #[test]
     fn the_guest_reads_all_and_owns_little() {
-        let guest = crate::xenstore::perms::Caller {
-            domid: 7,
-            target: None,
-        };
+        let guest = crate::xenstore::perms::Caller { domid: 7, target: None };
         let mut server = Server::default();
         server.populate(7, &tree(&domain())).unwrap();
-        for (path, node) in server
-            .iter()
-            .filter(|(p, _)| p.starts_with("/local/domain/7"))
-        {
+        for (path, node) in server.iter().filter(|(p, _)| p.starts_with("/local/domain/7")) {
             assert!(node.perms.access(guest).read, "{path}");
             let owned = OWNED.iter().any(|o| path == format!("/local/domain/7/{o}"));
             assert_eq!(node.perms.access(guest).write, owned, "{path}");
         }
-        let other = crate::xenstore::perms::Caller {
-            domid: 8,
-            target: None,
-        };
-        assert!(
-            server
-                .iter()
-                .filter(|(p, _)| p.contains('7'))
-                .all(|(_, n)| !n.perms.access(other).read)
-        );
+        let other = crate::xenstore::perms::Caller { domid: 8, target: None };
+        assert!(server.iter().filter(|(p, _)| p.contains('7')).all(|(_, n)| !n.perms.access(other).read));
     }
 }

@@ -18,14 +18,7 @@ pub fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 pub fn format_uuid(uuid: &[u8; 16]) -> String {
     let digits = format!("{:032x}", u128::from_be_bytes(*uuid));
     let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
-    format!(
-        "{}-{}-{}-{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32)
-    )
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
 /// Makes a UUID of version 8 from 16 bytes that no other domain is made from, such as the boot's clock and a counter. It identifies; it is
@@ -46,18 +39,9 @@ mod tests {
         let uuid = parse_uuid(text).unwrap();
         assert_eq!(format_uuid(&uuid), text);
         assert_eq!(parse_uuid(&text.replace('-', "")), Some(uuid));
-        for bad in [
-            "",
-            "8f2b",
-            "x",
-            &text.replace('8', "g"),
-            &format!("{text}0"),
-        ] {
+        for bad in ["", "8f2b", "x", &text.replace('8', "g"), &format!("{text}0")] {
             assert_eq!(parse_uuid(bad), None, "{bad}");
         }
-        assert_eq!(
-            format_uuid(&make_uuid([0xff; 16])),
-            "ffffffff-ffff-8fff-bfff-ffffffffffff"
-        );
+        assert_eq!(format_uuid(&make_uuid([0xff; 16])), "ffffffff-ffff-8fff-bfff-ffffffffffff");
     }
 }

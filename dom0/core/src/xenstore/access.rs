@@ -45,10 +45,7 @@ impl<N: Nodes> View<'_, N> {
     /// The names of a node's children and the generation of that list.
     pub fn list(&mut self, path: &str) -> Result<(Vec<String>, u64), Error> {
         self.checked(path, Access::READ)?;
-        Ok((
-            self.nodes.children(path)?,
-            self.nodes.children_generation(path)?,
-        ))
+        Ok((self.nodes.children(path)?, self.nodes.children_generation(path)?))
     }
 
     /// The permissions of a node.
@@ -63,14 +60,7 @@ impl<N: Nodes> View<'_, N> {
             return Err(Error::NoSpace);
         }
         match self.checked(path, Access::WRITE).cloned() {
-            Ok(old) => self.replace(
-                path,
-                old.clone(),
-                Node {
-                    value: value.to_vec(),
-                    perms: old.perms,
-                },
-            ),
+            Ok(old) => self.replace(path, old.clone(), Node { value: value.to_vec(), perms: old.perms }),
             Err(Error::NotFound) => self.create(path, value),
             Err(other) => Err(other),
         }
@@ -101,11 +91,7 @@ impl<N: Nodes> View<'_, N> {
         let doomed = core::iter::once(path).chain(below.iter().map(|p| &**p));
         for gone in doomed {
             let before = self.nodes.get(gone)?.map(|n| n.perms.clone());
-            self.events.push(Event {
-                path: gone.into(),
-                exact: gone != path,
-                before,
-            });
+            self.events.push(Event { path: gone.into(), exact: gone != path, before });
         }
         for gone in below.iter().rev() {
             self.nodes.remove(gone)?;
@@ -124,14 +110,7 @@ impl<N: Nodes> View<'_, N> {
         }
         self.may_set(&old.perms, &perms)?;
         perms.retain_others(|domid| self.domains.knows(domid));
-        self.replace(
-            path,
-            old.clone(),
-            Node {
-                value: old.value,
-                perms,
-            },
-        )
+        self.replace(path, old.clone(), Node { value: old.value, perms })
     }
 
     /// The rules for new permissions that do not depend on the node.
@@ -146,11 +125,7 @@ impl<N: Nodes> View<'_, N> {
             return Err(Error::NotPermitted);
         }
         let limit = self.domains.quotas(self.caller.domid).permissions;
-        if within(new.entries().len() as i64, limit) {
-            Ok(())
-        } else {
-            Err(Error::NoSpace)
-        }
+        if within(new.entries().len() as i64, limit) { Ok(()) } else { Err(Error::NoSpace) }
     }
 
     fn checked(&mut self, path: &str, needed: Access) -> Result<&Node, Error> {
@@ -158,22 +133,14 @@ impl<N: Nodes> View<'_, N> {
             return Err(self.absent(path, needed)?);
         }
         let node = self.nodes.get(path)?.ok_or(Error::NotFound)?;
-        if node.perms.access(self.caller).allows(needed) {
-            Ok(node)
-        } else {
-            Err(Error::Access)
-        }
+        if node.perms.access(self.caller).allows(needed) { Ok(node) } else { Err(Error::Access) }
     }
 
     /// What to say of a node that does not exist: that is told only to those who have the right in question on what lies above.
     fn absent(&mut self, path: &str, needed: Access) -> Result<Error, Error> {
         for up in path::upwards(path).skip(1) {
             if let Some(node) = self.nodes.get(up)? {
-                return Ok(if node.perms.access(self.caller).allows(needed) {
-                    Error::NotFound
-                } else {
-                    Error::Access
-                });
+                return Ok(if node.perms.access(self.caller).allows(needed) { Error::NotFound } else { Error::Access });
             }
         }
         Ok(Error::NotFound)
@@ -195,43 +162,20 @@ impl<N: Nodes> View<'_, N> {
         if !self.caller.is_privileged() {
             perms = perms.owned_by(self.caller.domid);
         }
-        let node = |at: &str| Node {
-            value: if at == path {
-                value.to_vec()
-            } else {
-                Vec::new()
-            },
-            perms: perms.clone(),
-        };
-        let cost = missing
-            .iter()
-            .fold(Usage::default(), |sum, at| sum.plus(node(at).cost(at)));
+        let node = |at: &str| Node { value: if at == path { value.to_vec() } else { Vec::new() }, perms: perms.clone() };
+        let cost = missing.iter().fold(Usage::default(), |sum, at| sum.plus(node(at).cost(at)));
         self.afford(&perms, cost)?;
         for at in missing.iter().rev() {
             self.nodes.put(at, node(at))?;
         }
-        self.events.push(Event {
-            path: path.into(),
-            exact: false,
-            before: None,
-        });
+        self.events.push(Event { path: path.into(), exact: false, before: None });
         Ok(())
     }
 
     fn replace(&mut self, path: &str, old: Node, new: Node) -> Result<(), Error> {
-        self.afford(
-            &new.perms,
-            Usage {
-                nodes: 0,
-                bytes: new.cost(path).bytes - old.cost(path).bytes,
-            },
-        )?;
+        self.afford(&new.perms, Usage { nodes: 0, bytes: new.cost(path).bytes - old.cost(path).bytes })?;
         self.nodes.put(path, new)?;
-        self.events.push(Event {
-            path: path.into(),
-            exact: false,
-            before: Some(old.perms),
-        });
+        self.events.push(Event { path: path.into(), exact: false, before: Some(old.perms) });
         Ok(())
     }
 
@@ -239,10 +183,6 @@ impl<N: Nodes> View<'_, N> {
     fn afford(&self, perms: &Permissions, more: Usage) -> Result<(), Error> {
         let owner = perms.owner();
         let sum = self.nodes.usage(owner).plus(more);
-        if self.caller.is_privileged() || self.domains.affords(owner, sum, more) {
-            Ok(())
-        } else {
-            Err(Error::NoSpace)
-        }
+        if self.caller.is_privileged() || self.domains.affords(owner, sum, more) { Ok(()) } else { Err(Error::NoSpace) }
     }
 }

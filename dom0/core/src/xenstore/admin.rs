@@ -17,9 +17,7 @@ const EFFECTS_MAX: usize = 64;
 impl Server {
     pub(super) fn admin(&mut self, request: &AdminRequest<'_>) -> Result<Answer, Error> {
         match request {
-            AdminRequest::Introduce(domid, frame, port) => {
-                self.introduce_request(*domid, *frame, *port)
-            }
+            AdminRequest::Introduce(domid, frame, port) => self.introduce_request(*domid, *frame, *port),
             AdminRequest::Release(domid) => {
                 self.real(*domid)?;
                 self.remove_domain(*domid);
@@ -34,14 +32,10 @@ impl Server {
                 self.real(*domid)?.target = Some(*target);
                 Ok(Answer::ok())
             }
-            AdminRequest::GetFeature(domid) => Ok(Answer::text(
-                &self.domains.get(*domid)?.features.to_string(),
-            )),
+            AdminRequest::GetFeature(domid) => Ok(Answer::text(&self.domains.get(*domid)?.features.to_string())),
             AdminRequest::SetFeature(domid, value) => self.set_feature(*domid, *value),
             AdminRequest::ListQuotas => Ok(Answer::text(&Quotas::NAMES.join(" "))),
-            AdminRequest::GetQuota(domid, name) => {
-                Ok(Answer::text(&self.quota(*domid)?.get(name)?.to_string()))
-            }
+            AdminRequest::GetQuota(domid, name) => Ok(Answer::text(&self.quota(*domid)?.get(name)?.to_string())),
             AdminRequest::SetQuota(domid, name, value) => {
                 let quotas = match domid {
                     None => &mut self.domains.defaults,
@@ -88,28 +82,19 @@ impl Server {
     }
 
     fn quota(&self, domid: Option<DomId>) -> Result<Quotas, Error> {
-        domid.map_or(Ok(self.domains.defaults), |d| {
-            self.domains.get(d).map(|known| known.quotas)
-        })
+        domid.map_or(Ok(self.domains.defaults), |d| self.domains.get(d).map(|known| known.quotas))
     }
 
     /// The commands that make sense here: there is no daemon to update and no log file.
     fn control(&mut self, words: &[&str]) -> Result<Answer, Error> {
         match words {
             ["help"] => Ok(Answer::text("check help quota")),
-            ["check"] => Ok(Answer::text(if self.check() {
-                "OK"
-            } else {
-                "the books do not match the tree"
-            })),
+            ["check"] => Ok(Answer::text(if self.check() { "OK" } else { "the books do not match the tree" })),
             ["quota", domid] => {
                 let domid = super::request::number(domid)?;
                 let (nodes, domain) = (self.tree.usage(domid), self.domains.get(domid)?);
                 let bytes = nodes.bytes + domain.transient_bytes;
-                Ok(Answer::text(&format!(
-                    "nodes: {}\nwatches: {}\nmemory: {bytes}\n",
-                    nodes.nodes, domain.watches
-                )))
+                Ok(Answer::text(&format!("nodes: {}\nwatches: {}\nmemory: {bytes}\n", nodes.nodes, domain.watches)))
             }
             [] => Err(Error::Invalid),
             _ => Err(Error::NotSupported),
@@ -118,10 +103,6 @@ impl Server {
 
     /// A known domain other than Dom0.
     fn real(&mut self, domid: DomId) -> Result<&mut super::domains::Domain, Error> {
-        if domid == DOM0 {
-            Err(Error::Invalid)
-        } else {
-            self.domains.get_mut(domid)
-        }
+        if domid == DOM0 { Err(Error::Invalid) } else { self.domains.get_mut(domid) }
     }
 }

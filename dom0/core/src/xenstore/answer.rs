@@ -15,10 +15,7 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn bytes(payload: Vec<u8>) -> Self {
-        Self {
-            payload,
-            initial_event: None,
-        }
+        Self { payload, initial_event: None }
     }
 
     pub(super) fn text(text: &str) -> Self {
@@ -35,10 +32,7 @@ pub(super) fn perms_answer(perms: &Permissions) -> Answer {
 }
 
 pub(super) fn joined(names: impl IntoIterator<Item = String>) -> Vec<u8> {
-    names
-        .into_iter()
-        .flat_map(|name| nul_terminated(&name))
-        .collect()
+    names.into_iter().flat_map(|name| nul_terminated(&name)).collect()
 }
 
 /// The generation, then as many whole names as fit; an empty name marks the end of the list.
@@ -50,10 +44,7 @@ pub(super) fn directory_part(names: &[u8], offset: usize, generation: u64) -> An
         payload.extend_from_slice(rest);
         payload.push(0);
     } else {
-        let end = rest
-            .get(..room)
-            .and_then(|fits| memchr::memrchr(0, fits))
-            .map_or(0, |nul| nul + 1);
+        let end = rest.get(..room).and_then(|fits| memchr::memrchr(0, fits)).map_or(0, |nul| nul + 1);
         payload.extend_from_slice(rest.get(..end).unwrap_or_default());
     }
     Answer::bytes(payload)

@@ -64,11 +64,7 @@ impl Client {
 
     /// Takes bytes as far as there is room; a broken connection swallows everything.
     pub fn accept(&mut self, bytes: &[u8]) -> usize {
-        if self.broken {
-            bytes.len()
-        } else {
-            self.inbox.accept(bytes)
-        }
+        if self.broken { bytes.len() } else { self.inbox.accept(bytes) }
     }
 
     /// Bytes that would be taken now.
@@ -106,18 +102,9 @@ impl Client {
     pub fn event(&mut self, event: Vec<u8>, merged: Vec<u8>, limit: u32) {
         let count_left = limit == 0 || self.count(Kind::Event) < limit as usize;
         let bytes_left = self.event_bytes.saturating_add(event.len()) <= EVENT_BYTES_MAX;
-        let event = if count_left && bytes_left {
-            event
-        } else {
-            merged
-        };
+        let event = if count_left && bytes_left { event } else { merged };
         let started = usize::from(self.sent > 0);
-        if !self
-            .outbox
-            .iter()
-            .skip(started)
-            .any(|(_, queued)| *queued == event)
-        {
+        if !self.outbox.iter().skip(started).any(|(_, queued)| *queued == event) {
             self.event_bytes = self.event_bytes.saturating_add(event.len());
             self.outbox.push_back((Kind::Event, event));
         }
@@ -125,10 +112,7 @@ impl Client {
 
     /// Bytes to send next; empty if there are none.
     pub fn output(&self) -> &[u8] {
-        self.outbox
-            .front()
-            .and_then(|(_, message)| message.get(self.sent..))
-            .unwrap_or_default()
+        self.outbox.front().and_then(|(_, message)| message.get(self.sent..)).unwrap_or_default()
     }
 
     /// Tells that bytes of [`Client::output`] have been sent.

@@ -38,10 +38,7 @@ pub struct Domains {
 
 impl Default for Domains {
     fn default() -> Self {
-        let mut domains = Self {
-            known: BTreeMap::new(),
-            defaults: Quotas::GUEST,
-        };
+        let mut domains = Self { known: BTreeMap::new(), defaults: Quotas::GUEST };
         domains.add(DOM0);
         if let Some(dom0) = domains.known.get_mut(&DOM0) {
             dom0.introduced = true;
@@ -92,10 +89,7 @@ impl Domains {
 
     /// The domain as a caller.
     pub fn caller(&self, domid: DomId) -> Caller {
-        Caller {
-            domid,
-            target: self.known.get(&domid).and_then(|d| d.target),
-        }
+        Caller { domid, target: self.known.get(&domid).and_then(|d| d.target) }
     }
 
     /// The limits of a domain; those of a new one if it is not known.
@@ -108,9 +102,7 @@ impl Domains {
     pub fn affords(&self, owner: DomId, sum: Usage, more: Usage) -> bool {
         let quotas = self.quotas(owner);
         let bytes = sum.bytes.saturating_add(self.transient_bytes(owner));
-        owner == DOM0
-            || ((more.nodes <= 0 || within(sum.nodes, quotas.nodes))
-                && (more.bytes <= 0 || within(bytes, quotas.bytes)))
+        owner == DOM0 || ((more.nodes <= 0 || within(sum.nodes, quotas.nodes)) && (more.bytes <= 0 || within(bytes, quotas.bytes)))
     }
 
     /// Bytes that a domain uses beside its nodes.

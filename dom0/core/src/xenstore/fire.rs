@@ -39,18 +39,10 @@ impl Server {
                 continue;
             };
             let caller = self.domains.caller(domid);
-            if !self
-                .specials
-                .get(name)
-                .is_some_and(|perms| perms.access(caller).read)
-            {
+            if !self.specials.get(name).is_some_and(|perms| perms.access(caller).read) {
                 continue;
             }
-            let shown = if *watched == *full || watch.depth == Some(1) {
-                full.as_str()
-            } else {
-                name
-            };
+            let shown = if *watched == *full || watch.depth == Some(1) { full.as_str() } else { name };
             self.notify(watch.conn, shown, &watched, &watch.token);
         }
     }
@@ -68,21 +60,13 @@ impl Server {
     /// Whether a client may know of a change: it can read the node, or could before, or can list its parent.
     fn may_know(&self, caller: Caller, event: &Event) -> bool {
         let parent = path::parent(&event.path).unwrap_or("/");
-        let now = [&*event.path, parent]
-            .into_iter()
-            .filter_map(|p| self.tree.node(p))
-            .map(|n| &n.perms);
-        now.chain(event.before.iter())
-            .any(|perms| perms.access(caller).read)
+        let now = [&*event.path, parent].into_iter().filter_map(|p| self.tree.node(p)).map(|n| &n.perms);
+        now.chain(event.before.iter()).any(|perms| perms.access(caller).read)
     }
 }
 
 /// A path as the client named the watch: relative to its home if it did so.
 fn shown<'a>(path: &'a str, watch: &Watch, domid: DomId) -> &'a str {
     let relative = || path.strip_prefix(home(domid).as_str())?.strip_prefix('/');
-    if watch.relative {
-        relative().unwrap_or(path)
-    } else {
-        path
-    }
+    if watch.relative { relative().unwrap_or(path) } else { path }
 }

@@ -52,19 +52,10 @@ impl Server {
         if domid == DOM0 || !self.domains.knows(domid) {
             return;
         }
-        let conns: Vec<ConnId> = self
-            .clients
-            .iter()
-            .filter(|(_, c)| c.domid == domid)
-            .map(|(id, _)| *id)
-            .collect();
+        let conns: Vec<ConnId> = self.clients.iter().filter(|(_, c)| c.domid == domid).map(|(id, _)| *id).collect();
         conns.into_iter().for_each(|conn| self.disconnect(conn));
         self.domains.remove(domid);
-        for transaction in self
-            .clients
-            .values_mut()
-            .flat_map(|c| c.transactions.values_mut())
-        {
+        for transaction in self.clients.values_mut().flat_map(|c| c.transactions.values_mut()) {
             transaction.spoil_if_mentions(domid);
         }
         self.remove_owned(domid);
@@ -85,10 +76,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
-        let open: i64 = core::mem::take(&mut client.transactions)
-            .values()
-            .map(|t| t.bytes())
-            .sum();
+        let open: i64 = core::mem::take(&mut client.transactions).values().map(|t| t.bytes()).sum();
         let domid = client.domid;
         let (count, bytes) = self.watches.remove_all(conn);
         self.domains.charge_transient(domid, -(open + bytes));
@@ -98,18 +86,10 @@ impl Server {
     }
 
     fn remove_owned(&mut self, domid: DomId) {
-        let owned: Vec<Path> = self
-            .tree
-            .iter()
-            .filter(|(_, n)| n.perms.owner() == domid)
-            .map(|(p, _)| p.into())
-            .collect();
+        let owned: Vec<Path> = self.tree.iter().filter(|(_, n)| n.perms.owner() == domid).map(|(p, _)| p.into()).collect();
         // In byte order, so a search finds whether an ancestor goes as well.
         let is_owned = |path: &str| owned.binary_search_by(|o| (**o).cmp(path)).is_ok();
-        for top in owned
-            .iter()
-            .filter(|p| !path::upwards(p).skip(1).any(is_owned))
-        {
+        for top in owned.iter().filter(|p| !path::upwards(p).skip(1).any(is_owned)) {
             self.remove(top);
         }
     }

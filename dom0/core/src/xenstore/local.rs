@@ -61,8 +61,7 @@ impl Server {
 
     /// Removes such a watch.
     pub fn unwatch(&mut self, conn: ConnId, path: &str, token: &[u8]) -> Result<(), Error> {
-        self.perform(conn, 0, &Request::Unwatch(path, token))
-            .map(|_| ())
+        self.perform(conn, 0, &Request::Unwatch(path, token)).map(|_| ())
     }
 
     /// The next event of a connection of Dom0's own: path and token. Events that pile up are merged, so a path may be that of the watch
@@ -79,21 +78,12 @@ impl Server {
         }
     }
 
-    fn locally(
-        &mut self,
-        path: &str,
-        act: impl FnOnce(&mut View<'_, Tree>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn locally(&mut self, path: &str, act: impl FnOnce(&mut View<'_, Tree>) -> Result<(), Error>) -> Result<(), Error> {
         if !path::is_valid(path) {
             return Err(Error::Invalid);
         }
         let mut events = Vec::new();
-        let result = act(&mut View {
-            nodes: &mut self.tree,
-            caller: Caller::DOM0,
-            domains: &self.domains,
-            events: &mut events,
-        });
+        let result = act(&mut View { nodes: &mut self.tree, caller: Caller::DOM0, domains: &self.domains, events: &mut events });
         self.fire(&events);
         result
     }

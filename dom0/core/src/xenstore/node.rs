@@ -19,12 +19,8 @@ pub struct Node {
 impl Node {
     /// What the node costs its owner.
     pub fn cost(&self, path: &str) -> Usage {
-        let bytes =
-            path.len() + self.value.len() + size_of_val(self.perms.entries()) + NODE_OVERHEAD;
-        Usage {
-            nodes: 1,
-            bytes: bytes as i64,
-        }
+        let bytes = path.len() + self.value.len() + size_of_val(self.perms.entries()) + NODE_OVERHEAD;
+        Usage { nodes: 1, bytes: bytes as i64 }
     }
 }
 
@@ -41,19 +37,13 @@ impl Usage {
     /// The sum of two.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self {
-            nodes: self.nodes.saturating_add(other.nodes),
-            bytes: self.bytes.saturating_add(other.bytes),
-        }
+        Self { nodes: self.nodes.saturating_add(other.nodes), bytes: self.bytes.saturating_add(other.bytes) }
     }
 
     /// The difference of two.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
-        Self {
-            nodes: self.nodes.saturating_sub(other.nodes),
-            bytes: self.bytes.saturating_sub(other.bytes),
-        }
+        Self { nodes: self.nodes.saturating_sub(other.nodes), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 }
 

@@ -14,12 +14,7 @@ use super::{
 
 impl Server {
     /// Carries out a request of a client.
-    pub(super) fn perform(
-        &mut self,
-        conn: ConnId,
-        tx: u32,
-        request: &Request<'_>,
-    ) -> Result<Answer, Error> {
+    pub(super) fn perform(&mut self, conn: ConnId, tx: u32, request: &Request<'_>) -> Result<Answer, Error> {
         let domid = self.clients.get(&conn).ok_or(Error::NotFound)?.domid;
         match request {
             Request::Node(node) => self.node_request(conn, domid, tx, node),
@@ -36,32 +31,19 @@ impl Server {
                 let introduced = self.domains.get(*other).is_ok_and(|d| d.introduced);
                 Ok(Answer::text(if introduced { "T" } else { "F" }))
             }
-            Request::GetOwnFeatures => {
-                Ok(Answer::text(&self.domains.get(domid)?.features.to_string()))
-            }
+            Request::GetOwnFeatures => Ok(Answer::text(&self.domains.get(domid)?.features.to_string())),
             Request::Admin(admin) if domid == DOM0 => self.admin(admin),
             Request::Admin(_) => Err(Error::Access),
         }
     }
 
-    fn node_request(
-        &mut self,
-        conn: ConnId,
-        domid: DomId,
-        tx: u32,
-        request: &NodeRequest<'_>,
-    ) -> Result<Answer, Error> {
+    fn node_request(&mut self, conn: ConnId, domid: DomId, tx: u32, request: &NodeRequest<'_>) -> Result<Answer, Error> {
         if let Some(answer) = self.special_perms(domid, request)? {
             return Ok(answer);
         }
         if tx == 0 {
             let (caller, mut events) = (self.domains.caller(domid), Vec::new());
-            let view = View {
-                nodes: &mut self.tree,
-                caller,
-                domains: &self.domains,
-                events: &mut events,
-            };
+            let view = View { nodes: &mut self.tree, caller, domains: &self.domains, events: &mut events };
             let result = run(view, domid, request);
             self.fire(&events);
             result
@@ -72,11 +54,7 @@ impl Server {
 }
 
 /// Carries out a request about a node, in the tree or within a transaction.
-pub(super) fn run<N: Nodes>(
-    mut view: View<'_, N>,
-    domid: DomId,
-    request: &NodeRequest<'_>,
-) -> Result<Answer, Error> {
+pub(super) fn run<N: Nodes>(mut view: View<'_, N>, domid: DomId, request: &NodeRequest<'_>) -> Result<Answer, Error> {
     let resolve = |sent: &str| path::resolve(sent, domid);
     match request {
         NodeRequest::Read(path) => view.read(&resolve(path)?).map(Answer::bytes),
@@ -86,13 +64,9 @@ pub(super) fn run<N: Nodes>(
             let (names, generation) = view.list(&resolve(path)?)?;
             Ok(directory_part(&joined(names), *offset, generation))
         }
-        NodeRequest::Write(path, value) => {
-            view.write(&resolve(path)?, value).map(|()| Answer::ok())
-        }
+        NodeRequest::Write(path, value) => view.write(&resolve(path)?, value).map(|()| Answer::ok()),
         NodeRequest::Mkdir(path) => view.mkdir(&resolve(path)?).map(|()| Answer::ok()),
         NodeRequest::Rm(path) => view.rm(&resolve(path)?).map(|()| Answer::ok()),
-        NodeRequest::SetPerms(path, perms) => view
-            .set_perms(&resolve(path)?, perms.clone())
-            .map(|()| Answer::ok()),
+        NodeRequest::SetPerms(path, perms) => view.set_perms(&resolve(path)?, perms.clone()).map(|()| Answer::ok()),
     }
 }

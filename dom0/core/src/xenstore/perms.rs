@@ -18,25 +18,13 @@ pub struct Access {
 
 impl Access {
     /// `n`: no access.
-    pub const NONE: Self = Self {
-        read: false,
-        write: false,
-    };
+    pub const NONE: Self = Self { read: false, write: false };
     /// `r`: read only.
-    pub const READ: Self = Self {
-        read: true,
-        write: false,
-    };
+    pub const READ: Self = Self { read: true, write: false };
     /// `w`: write only.
-    pub const WRITE: Self = Self {
-        read: false,
-        write: true,
-    };
+    pub const WRITE: Self = Self { read: false, write: true };
     /// `b`: both.
-    pub const BOTH: Self = Self {
-        read: true,
-        write: true,
-    };
+    pub const BOTH: Self = Self { read: true, write: true };
 
     /// Whether everything in `needed` is allowed.
     pub fn allows(self, needed: Self) -> bool {
@@ -73,10 +61,7 @@ pub struct Caller {
 
 impl Caller {
     /// Dom0 itself.
-    pub const DOM0: Self = Self {
-        domid: DOM0,
-        target: None,
-    };
+    pub const DOM0: Self = Self { domid: DOM0, target: None };
 
     /// Whether no check and no quota applies.
     pub fn is_privileged(self) -> bool {
@@ -95,10 +80,7 @@ pub struct Permissions(Vec<Entry>);
 impl Permissions {
     /// Permissions of a node that `owner` owns and all others have `others` on.
     pub fn new(owner: DomId, others: Access) -> Self {
-        Self(vec![Entry {
-            domid: owner,
-            access: others,
-        }])
+        Self(vec![Entry { domid: owner, access: others }])
     }
 
     /// Adds an entry for a domain.
@@ -130,8 +112,7 @@ impl Permissions {
     /// Drops the entries, except the owner's, for which `keep` says no.
     pub fn retain_others(&mut self, keep: impl Fn(DomId) -> bool) {
         let mut first = true;
-        self.0
-            .retain(|e| core::mem::take(&mut first) || keep(e.domid));
+        self.0.retain(|e| core::mem::take(&mut first) || keep(e.domid));
     }
 
     /// Whether an entry names the domain.
@@ -156,18 +137,12 @@ impl Permissions {
     /// Parses entries such as `n0`, `r5`.
     pub fn parse<'a>(entries: impl Iterator<Item = &'a str>) -> Result<Self, Error> {
         let parsed = entries.map(parse_entry).collect::<Result<Vec<_>, _>>()?;
-        if parsed.is_empty() {
-            Err(Error::Invalid)
-        } else {
-            Ok(Self(parsed))
-        }
+        if parsed.is_empty() { Err(Error::Invalid) } else { Ok(Self(parsed)) }
     }
 
     /// The entries as they go over the wire, without their NULs.
     pub fn format(&self) -> impl Iterator<Item = String> {
-        self.0
-            .iter()
-            .map(|e| format!("{}{}", e.access.letter(), e.domid))
+        self.0.iter().map(|e| format!("{}{}", e.access.letter(), e.domid))
     }
 }
 
@@ -180,10 +155,7 @@ fn parse_entry(text: &str) -> Result<Entry, Error> {
         Some('b') => Access::BOTH,
         _ => return Err(Error::Invalid),
     };
-    Ok(Entry {
-        domid: super::request::number(letters.as_str())?,
-        access,
-    })
+    Ok(Entry { domid: super::request::number(letters.as_str())?, access })
 }
 
 #[cfg(test)]
@@ -191,10 +163,7 @@ mod tests {
     use super::*;
 
     fn guest(domid: DomId) -> Caller {
-        Caller {
-            domid,
-            target: None,
-        }
+        Caller { domid, target: None }
     }
 
     #[test]
@@ -206,13 +175,7 @@ mod tests {
         assert_eq!(p.access(guest(4)), Access::WRITE);
         assert_eq!(p.access(guest(9)), Access::READ);
         assert_eq!(p.access(Caller::DOM0), Access::BOTH);
-        assert_eq!(
-            p.access(Caller {
-                domid: 9,
-                target: Some(1)
-            }),
-            Access::BOTH
-        );
+        assert_eq!(p.access(Caller { domid: 9, target: Some(1) }), Access::BOTH);
         assert!(p.format().eq(["r1", "n2", "b3", "w4"]));
     }
 

@@ -37,16 +37,8 @@ impl Quotas {
     };
 
     /// Names and values, in the order in which `GET_QUOTA` lists them.
-    pub const NAMES: [&str; 8] = [
-        "nodes",
-        "watches",
-        "transactions",
-        "transaction-nodes",
-        "node-size",
-        "permissions",
-        "memory",
-        "watch-events",
-    ];
+    pub const NAMES: [&str; 8] =
+        ["nodes", "watches", "transactions", "transaction-nodes", "node-size", "permissions", "memory", "watch-events"];
 
     /// The limit with a name.
     pub fn get(&self, name: &str) -> Result<u32, Error> {

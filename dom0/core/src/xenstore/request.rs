@@ -98,10 +98,7 @@ impl<'a> Request<'a> {
             msg::SET_PERMS => {
                 let (path, entries) = split(payload)?;
                 let entries = list(entries)?;
-                Self::Node(NodeRequest::SetPerms(
-                    text(path)?,
-                    Permissions::parse(entries.into_iter())?,
-                ))
+                Self::Node(NodeRequest::SetPerms(text(path)?, Permissions::parse(entries.into_iter())?))
             }
             msg::WATCH => watch(payload)?,
             msg::UNWATCH => {
@@ -164,11 +161,7 @@ impl<'a> AdminRequest<'a> {
 fn watch(payload: &[u8]) -> Result<Request<'_>, Error> {
     let (path, rest) = split(payload)?;
     let (token, depth) = split(rest)?;
-    let depth = if depth.is_empty() {
-        None
-    } else {
-        Some(number(one(depth)?)?)
-    };
+    let depth = if depth.is_empty() { None } else { Some(number(one(depth)?)?) };
     Ok(Request::Watch(text(path)?, token, depth))
 }
 
@@ -183,10 +176,7 @@ pub(super) fn number<T: FromStr>(digits: &str) -> Result<T, Error> {
 /// The string before the first NUL, and what follows it.
 fn split(payload: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let end = memchr::memchr(0, payload).ok_or(Error::Invalid)?;
-    Ok((
-        payload.get(..end).unwrap_or_default(),
-        payload.get(end + 1..).unwrap_or_default(),
-    ))
+    Ok((payload.get(..end).unwrap_or_default(), payload.get(end + 1..).unwrap_or_default()))
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Error> {

@@ -56,11 +56,7 @@ impl Default for Server {
             tree: Tree::default(),
             domains: Domains::default(),
             watches: Watches::default(),
-            specials: [
-                (WATCH_INTRODUCE_DOMAIN, nobody()),
-                (WATCH_RELEASE_DOMAIN, nobody()),
-            ]
-            .into(),
+            specials: [(WATCH_INTRODUCE_DOMAIN, nobody()), (WATCH_RELEASE_DOMAIN, nobody())].into(),
             clients: BTreeMap::new(),
             effects: VecDeque::new(),
             turns: VecDeque::new(),
@@ -100,10 +96,7 @@ impl Server {
 
     /// The bytes that a client is to be sent next; empty if there are none. After sending call [`Server::sent`], then look again.
     pub fn output(&self, conn: ConnId) -> &[u8] {
-        self.clients
-            .get(&conn)
-            .map(Client::output)
-            .unwrap_or_default()
+        self.clients.get(&conn).map(Client::output).unwrap_or_default()
     }
 
     /// Tells that the first bytes of [`Server::output`] have been sent.
@@ -146,14 +139,9 @@ impl Server {
     }
 
     fn serve(&mut self, conn: ConnId, message: &Message) {
-        let result =
-            Request::parse(message).and_then(|request| self.perform(conn, message.tx_id, &request));
+        let result = Request::parse(message).and_then(|request| self.perform(conn, message.tx_id, &request));
         let fits = |answer: Answer| {
-            if answer.payload.len() > PAYLOAD_MAX {
-                Err(Error::TooBig)
-            } else {
-                Ok(answer)
-            }
+            if answer.payload.len() > PAYLOAD_MAX { Err(Error::TooBig) } else { Ok(answer) }
         };
         let (kind, payload, then) = match result.and_then(fits) {
             Ok(answer) => (message.kind, answer.payload, answer.initial_event),
@@ -174,14 +162,7 @@ impl Server {
             return;
         };
         let limit = self.domains.quotas(client.domid).events;
-        let encoded = |path: &str| {
-            encode(
-                msg::WATCH_EVENT,
-                0,
-                0,
-                &[path.as_bytes(), &[0], token, &[0]].concat(),
-            )
-        };
+        let encoded = |path: &str| encode(msg::WATCH_EVENT, 0, 0, &[path.as_bytes(), &[0], token, &[0]].concat());
         client.event(encoded(shown), encoded(watched), limit);
         self.announce_output(conn);
     }

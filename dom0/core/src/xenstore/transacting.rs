@@ -15,22 +15,12 @@ use super::{
 };
 
 impl Server {
-    pub(super) fn node_request_within(
-        &mut self,
-        conn: ConnId,
-        domid: DomId,
-        tx: u32,
-        request: &NodeRequest<'_>,
-    ) -> Result<Answer, Error> {
+    pub(super) fn node_request_within(&mut self, conn: ConnId, domid: DomId, tx: u32, request: &NodeRequest<'_>) -> Result<Answer, Error> {
         let client = self.clients.get_mut(&conn).ok_or(Error::NotFound)?;
         let transaction = client.transactions.get_mut(&tx).ok_or(Error::NotFound)?;
         let (caller, mut events) = (self.domains.caller(domid), Vec::new());
         let quotas = self.domains.quotas(domid);
-        let used = self
-            .tree
-            .usage(domid)
-            .bytes
-            .saturating_add(self.domains.transient_bytes(domid));
+        let used = self.tree.usage(domid).bytes.saturating_add(self.domains.transient_bytes(domid));
         let held = transaction.bytes();
         let mut within = Within {
             live: &self.tree,
@@ -38,12 +28,7 @@ impl Server {
             quotas: (!caller.is_privileged()).then_some(quotas),
             room: i64::from(quotas.bytes).saturating_sub(used),
         };
-        let view = View {
-            nodes: &mut within,
-            caller,
-            domains: &self.domains,
-            events: &mut events,
-        };
+        let view = View { nodes: &mut within, caller, domains: &self.domains, events: &mut events };
         let result = run(view, domid, request);
         transaction.note(events, result.as_ref().map(|_| ()).map_err(|e| *e));
         let growth = transaction.bytes() - held;
@@ -51,12 +36,7 @@ impl Server {
         result
     }
 
-    pub(super) fn start_transaction(
-        &mut self,
-        conn: ConnId,
-        domid: DomId,
-        tx: u32,
-    ) -> Result<Answer, Error> {
+    pub(super) fn start_transaction(&mut self, conn: ConnId, domid: DomId, tx: u32) -> Result<Answer, Error> {
         if tx != 0 {
             return Err(Error::Busy);
         }
@@ -70,13 +50,7 @@ impl Server {
         Ok(Answer::text(&id.to_string()))
     }
 
-    pub(super) fn end_transaction(
-        &mut self,
-        conn: ConnId,
-        domid: DomId,
-        tx: u32,
-        commit: bool,
-    ) -> Result<Answer, Error> {
+    pub(super) fn end_transaction(&mut self, conn: ConnId, domid: DomId, tx: u32, commit: bool) -> Result<Answer, Error> {
         let client = self.clients.get_mut(&conn).ok_or(Error::NotFound)?;
         let transaction = client.transactions.remove(&tx).ok_or(Error::NotFound)?;
         self.domains.charge_transient(domid, -transaction.bytes());

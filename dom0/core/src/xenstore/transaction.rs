@@ -54,9 +54,7 @@ impl Transaction {
             match self.events.iter_mut().find(|e| e.path == event.path) {
                 Some(known) => known.exact &= event.exact,
                 None => {
-                    self.bytes = self
-                        .bytes
-                        .saturating_add(event.path.len() as i64 + ENTRY_OVERHEAD);
+                    self.bytes = self.bytes.saturating_add(event.path.len() as i64 + ENTRY_OVERHEAD);
                     self.events.push(event);
                 }
             }
@@ -65,31 +63,17 @@ impl Transaction {
 
     /// Makes the transaction fail when a domain vanishes that its changes speak of: they would outlive it.
     pub fn spoil_if_mentions(&mut self, domid: DomId) {
-        if self
-            .written
-            .values()
-            .flatten()
-            .any(|n| n.perms.mention(domid))
-        {
+        if self.written.values().flatten().any(|n| n.perms.mention(domid)) {
             self.failed = Some(Error::Again);
         }
     }
 
     /// Applies the changes and returns them, or says why not: `Again` if another client interfered.
-    pub fn commit(
-        self,
-        live: &mut Tree,
-        caller: Caller,
-        domains: &Domains,
-    ) -> Result<Vec<Event>, Error> {
+    pub fn commit(self, live: &mut Tree, caller: Caller, domains: &Domains) -> Result<Vec<Event>, Error> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        if self
-            .seen
-            .iter()
-            .any(|((path, aspect), then)| live.generation(path, *aspect) != *then)
-        {
+        if self.seen.iter().any(|((path, aspect), then)| live.generation(path, *aspect) != *then) {
             return Err(Error::Again);
         }
         self.afford(live, caller, domains)?;
@@ -103,14 +87,8 @@ impl Transaction {
     }
 
     fn afford(&self, live: &Tree, caller: Caller, domains: &Domains) -> Result<(), Error> {
-        let exceeds = |(owner, growth): (&DomId, &Usage)| {
-            !domains.affords(*owner, live.usage(*owner).plus(*growth), *growth)
-        };
-        if !caller.is_privileged() && self.growth.iter().any(exceeds) {
-            Err(Error::NoSpace)
-        } else {
-            Ok(())
-        }
+        let exceeds = |(owner, growth): (&DomId, &Usage)| !domains.affords(*owner, live.usage(*owner).plus(*growth), *growth);
+        if !caller.is_privileged() && self.growth.iter().any(exceeds) { Err(Error::NoSpace) } else { Ok(()) }
     }
 }
 
@@ -129,10 +107,7 @@ pub struct Within<'a> {
 
 impl Within<'_> {
     fn see(&mut self, path: &str, aspect: Aspect) -> Result<(), Error> {
-        let (key, now) = (
-            (Path::from(path), aspect),
-            self.live.generation(path, aspect),
-        );
+        let (key, now) = ((Path::from(path), aspect), self.live.generation(path, aspect));
         if let Some(then) = self.transaction.seen.get(&key) {
             // What is about to be read is not what was read before. It must be noted here: a node that came and went again looks at the
             // commit as if it had never been.
@@ -148,14 +123,8 @@ impl Within<'_> {
 
     fn grow(&mut self, bytes: i64) -> Result<(), Error> {
         if let Some(quotas) = &self.quotas {
-            let touched = self
-                .transaction
-                .seen
-                .len()
-                .saturating_add(self.transaction.written.len());
-            if !within(touched as i64 + 1, quotas.transaction_nodes)
-                || (quotas.bytes != 0 && bytes > self.room)
-            {
+            let touched = self.transaction.seen.len().saturating_add(self.transaction.written.len());
+            if !within(touched as i64 + 1, quotas.transaction_nodes) || (quotas.bytes != 0 && bytes > self.room) {
                 return Err(Error::NoSpace);
             }
         }
@@ -180,16 +149,11 @@ impl Within<'_> {
             *sum = sum.minus(cost);
         }
         if let Some(new) = &node {
-            let sum = self
-                .transaction
-                .growth
-                .entry(new.perms.owner())
-                .or_default();
+            let sum = self.transaction.growth.entry(new.perms.owner()).or_default();
             *sum = sum.plus(new.cost(path));
         }
         if let Some(previous) = self.transaction.written.insert(path.into(), node) {
-            let held =
-                path.len() as i64 + ENTRY_OVERHEAD + previous.map_or(0, |n| n.cost(path).bytes);
+            let held = path.len() as i64 + ENTRY_OVERHEAD + previous.map_or(0, |n| n.cost(path).bytes);
             self.transaction.bytes = self.transaction.bytes.saturating_sub(held);
         }
         self.transaction.changes += 1;
@@ -198,10 +162,7 @@ impl Within<'_> {
 
     fn changes_below(&self, path: &str) -> impl Iterator<Item = (&Path, &Option<Node>)> {
         let (from, to) = path::below(path);
-        self.transaction.written.range::<str, _>((
-            core::ops::Bound::Excluded(from.as_str()),
-            core::ops::Bound::Excluded(to.as_str()),
-        ))
+        self.transaction.written.range::<str, _>((core::ops::Bound::Excluded(from.as_str()), core::ops::Bound::Excluded(to.as_str())))
     }
 }
 
@@ -214,10 +175,7 @@ impl Nodes for Within<'_> {
     fn children(&mut self, path: &str) -> Result<Vec<String>, Error> {
         self.see(path, Aspect::Children)?;
         let mut names: BTreeSet<String> = self.live.child_names(path).into_iter().collect();
-        for (changed, node) in self
-            .changes_below(path)
-            .filter(|(p, _)| path::parent(p) == Some(path))
-        {
+        for (changed, node) in self.changes_below(path).filter(|(p, _)| path::parent(p) == Some(path)) {
             let name = changed.rsplit('/').next().unwrap_or_default();
             match node {
                 Some(_) => drop(names.insert(name.into())),
@@ -228,10 +186,7 @@ impl Nodes for Within<'_> {
     }
 
     fn children_generation(&mut self, path: &str) -> Result<u64, Error> {
-        Ok(self
-            .live
-            .generation(path, Aspect::Children)
-            .wrapping_add(self.transaction.changes))
+        Ok(self.live.generation(path, Aspect::Children).wrapping_add(self.transaction.changes))
     }
 
     fn below(&mut self, path: &str) -> Result<Vec<Path>, Error> {
@@ -257,12 +212,7 @@ impl Nodes for Within<'_> {
     }
 
     fn usage(&self, owner: DomId) -> Usage {
-        let growth = self
-            .transaction
-            .growth
-            .get(&owner)
-            .copied()
-            .unwrap_or_default();
+        let growth = self.transaction.growth.get(&owner).copied().unwrap_or_default();
         self.live.usage(owner).plus(growth)
     }
 }

@@ -31,18 +31,8 @@ pub struct Tree {
 impl Default for Tree {
     /// A tree with nothing but its root, which Dom0 owns and everybody may read.
     fn default() -> Self {
-        let mut tree = Self {
-            nodes: BTreeMap::new(),
-            usage: BTreeMap::new(),
-            generation: 0,
-        };
-        tree.insert(
-            "/",
-            Node {
-                value: Vec::new(),
-                perms: Permissions::new(DOM0, Access::READ),
-            },
-        );
+        let mut tree = Self { nodes: BTreeMap::new(), usage: BTreeMap::new(), generation: 0 };
+        tree.insert("/", Node { value: Vec::new(), perms: Permissions::new(DOM0, Access::READ) });
         tree
     }
 }
@@ -67,23 +57,14 @@ impl Tree {
         let prefix = from.len();
         let mut names = Vec::new();
         let mut next = Bound::Excluded(from);
-        while let Some((found, _)) = self
-            .nodes
-            .range::<str, _>((
-                next.as_ref().map(String::as_str),
-                Bound::Excluded(to.as_str()),
-            ))
-            .next()
-        {
+        while let Some((found, _)) = self.nodes.range::<str, _>((next.as_ref().map(String::as_str), Bound::Excluded(to.as_str()))).next() {
             let rest = found.get(prefix..).unwrap_or_default();
             next = match rest.find('/') {
                 None => {
                     names.push(String::from(rest));
                     Bound::Excluded(String::from(&**found))
                 }
-                Some(end) => {
-                    Bound::Included(path::below(found.get(..prefix + end).unwrap_or_default()).1)
-                }
+                Some(end) => Bound::Included(path::below(found.get(..prefix + end).unwrap_or_default()).1),
             };
         }
         names
@@ -92,9 +73,7 @@ impl Tree {
     /// All paths strictly below one.
     pub fn paths_below(&self, path: &str) -> impl Iterator<Item = &Path> {
         let (from, to) = path::below(path);
-        self.nodes
-            .range::<str, _>((Bound::Excluded(from.as_str()), Bound::Excluded(to.as_str())))
-            .map(|(p, _)| p)
+        self.nodes.range::<str, _>((Bound::Excluded(from.as_str()), Bound::Excluded(to.as_str()))).map(|(p, _)| p)
     }
 
     /// All nodes with their paths, parents before children.
@@ -113,14 +92,7 @@ impl Tree {
             stored.changed = now;
             self.refund(old.perms.owner(), old.cost(path));
         } else {
-            self.nodes.insert(
-                path.into(),
-                Stored {
-                    node,
-                    changed: now,
-                    children_changed: now,
-                },
-            );
+            self.nodes.insert(path.into(), Stored { node, changed: now, children_changed: now });
             self.touch_parent(path, now);
         }
     }
@@ -136,11 +108,7 @@ impl Tree {
 
     /// Drops every entry about a domain from the permissions of nodes that it does not own.
     pub fn forget_entries(&mut self, domid: DomId) {
-        let paths: Vec<Path> = self
-            .iter()
-            .filter(|(_, n)| n.perms.mention(domid))
-            .map(|(p, _)| p.into())
-            .collect();
+        let paths: Vec<Path> = self.iter().filter(|(_, n)| n.perms.mention(domid)).map(|(p, _)| p.into()).collect();
         for path in paths {
             if let Some(mut node) = self.node(&path).cloned() {
                 node.perms.retain_others(|other| other != domid);
@@ -156,10 +124,7 @@ impl Tree {
             let sum = walked.entry(node.perms.owner()).or_default();
             *sum = sum.plus(node.cost(path));
         }
-        let parents = self
-            .nodes
-            .keys()
-            .all(|p| path::parent(p).is_none_or(|up| self.nodes.contains_key(up)));
+        let parents = self.nodes.keys().all(|p| path::parent(p).is_none_or(|up| self.nodes.contains_key(up)));
         walked == self.usage && parents
     }
 
@@ -221,18 +186,13 @@ mod tests {
     use super::*;
 
     fn node() -> Node {
-        Node {
-            value: Vec::new(),
-            perms: Permissions::new(DOM0, Access::NONE),
-        }
+        Node { value: Vec::new(), perms: Permissions::new(DOM0, Access::NONE) }
     }
 
     #[test]
     fn children_are_found_among_look_alikes() {
         let mut tree = Tree::default();
-        for path in [
-            "/a", "/a/c", "/a/c/x", "/a/c-d", "/a/c-d/y", "/a/c0", "/a-b", "/a0",
-        ] {
+        for path in ["/a", "/a/c", "/a/c/x", "/a/c-d", "/a/c-d/y", "/a/c0", "/a-b", "/a0"] {
             tree.insert(path, node());
         }
         assert_eq!(tree.child_names("/a"), ["c", "c-d", "c0"]);
@@ -246,10 +206,7 @@ mod tests {
     fn generations_tell_contents_from_children() {
         let mut tree = Tree::default();
         tree.insert("/a", node());
-        let (contents, children) = (
-            tree.generation("/a", Aspect::Node),
-            tree.generation("/a", Aspect::Children),
-        );
+        let (contents, children) = (tree.generation("/a", Aspect::Node), tree.generation("/a", Aspect::Children));
         tree.insert("/a/b", node());
         assert_eq!(tree.generation("/a", Aspect::Node), contents);
         assert!(tree.generation("/a", Aspect::Children) > children);

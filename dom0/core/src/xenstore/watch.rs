@@ -40,9 +40,7 @@ pub struct Watches(BTreeMap<Path, Vec<Watch>>);
 impl Watches {
     /// Whether the client has a watch with that token on the path.
     pub fn contains(&self, conn: ConnId, path: &str, token: &[u8]) -> bool {
-        self.0
-            .get(path)
-            .is_some_and(|all| all.iter().any(|w| w.conn == conn && *w.token == *token))
+        self.0.get(path).is_some_and(|all| all.iter().any(|w| w.conn == conn && *w.token == *token))
     }
 
     /// Registers a watch.
@@ -57,10 +55,7 @@ impl Watches {
     /// Removes a watch and returns what it had cost.
     pub fn remove(&mut self, conn: ConnId, path: &str, token: &[u8]) -> Result<i64, Error> {
         let all = self.0.get_mut(path).ok_or(Error::NotFound)?;
-        let at = all
-            .iter()
-            .position(|w| w.conn == conn && *w.token == *token)
-            .ok_or(Error::NotFound)?;
+        let at = all.iter().position(|w| w.conn == conn && *w.token == *token).ok_or(Error::NotFound)?;
         all.remove(at);
         if all.is_empty() {
             self.0.remove(path);
@@ -93,9 +88,7 @@ impl Watches {
             .enumerate()
             .filter_map(|(below, up)| self.0.get_key_value(up).map(|(p, all)| (below, p, all)))
             .flat_map(|(below, p, all)| {
-                all.iter()
-                    .filter(move |w| w.depth.is_none_or(|d| below <= d as usize))
-                    .map(move |w| (p.clone(), w.clone()))
+                all.iter().filter(move |w| w.depth.is_none_or(|d| below <= d as usize)).map(move |w| (p.clone(), w.clone()))
             })
             .collect()
     }

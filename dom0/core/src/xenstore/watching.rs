@@ -13,14 +13,7 @@ use super::{
 use alloc::format;
 
 impl Server {
-    pub(super) fn add_watch(
-        &mut self,
-        conn: ConnId,
-        domid: DomId,
-        sent: &str,
-        token: &[u8],
-        depth: Option<u32>,
-    ) -> Result<Answer, Error> {
+    pub(super) fn add_watch(&mut self, conn: ConnId, domid: DomId, sent: &str, token: &[u8], depth: Option<u32>) -> Result<Answer, Error> {
         let path = watch_path(sent, domid)?;
         if sent.starts_with('@') && !matches!(depth, None | Some(1)) {
             return Err(Error::Invalid);
@@ -32,45 +25,21 @@ impl Server {
             return Err(Error::Exists);
         }
         let (quotas, cost) = (self.domains.quotas(domid), watch::cost(&path, token));
-        let used = self
-            .tree
-            .usage(domid)
-            .bytes
-            .saturating_add(self.domains.transient_bytes(domid));
+        let used = self.tree.usage(domid).bytes.saturating_add(self.domains.transient_bytes(domid));
         let domain = self.domains.get_mut(domid)?;
-        let fits = within(i64::from(domain.watches) + 1, quotas.watches)
-            && within(used.saturating_add(cost), quotas.bytes);
+        let fits = within(i64::from(domain.watches) + 1, quotas.watches) && within(used.saturating_add(cost), quotas.bytes);
         if domid != DOM0 && !fits {
             return Err(Error::TooBig);
         }
         domain.watches = domain.watches.saturating_add(1);
         self.domains.charge_transient(domid, cost);
         let relative = !sent.starts_with(['/', '@']);
-        self.watches.add(
-            path,
-            Watch {
-                conn,
-                token: token.into(),
-                relative,
-                depth,
-            },
-        )?;
-        Ok(Answer {
-            initial_event: Some((sent.into(), token.into())),
-            ..Answer::ok()
-        })
+        self.watches.add(path, Watch { conn, token: token.into(), relative, depth })?;
+        Ok(Answer { initial_event: Some((sent.into(), token.into())), ..Answer::ok() })
     }
 
-    pub(super) fn remove_watch(
-        &mut self,
-        conn: ConnId,
-        domid: DomId,
-        sent: &str,
-        token: &[u8],
-    ) -> Result<Answer, Error> {
-        let freed = self
-            .watches
-            .remove(conn, &watch_path(sent, domid)?, token)?;
+    pub(super) fn remove_watch(&mut self, conn: ConnId, domid: DomId, sent: &str, token: &[u8]) -> Result<Answer, Error> {
+        let freed = self.watches.remove(conn, &watch_path(sent, domid)?, token)?;
         self.domains.charge_transient(domid, -freed);
         let domain = self.domains.get_mut(domid)?;
         domain.watches = domain.watches.saturating_sub(1);
@@ -78,11 +47,7 @@ impl Server {
     }
 
     /// The permissions of a special name decide who gets its events; Dom0 may set them.
-    pub(super) fn special_perms(
-        &mut self,
-        domid: DomId,
-        request: &NodeRequest<'_>,
-    ) -> Result<Option<Answer>, Error> {
+    pub(super) fn special_perms(&mut self, domid: DomId, request: &NodeRequest<'_>) -> Result<Option<Answer>, Error> {
         let (name, new) = match request {
             NodeRequest::GetPerms(name) => (*name, None),
             NodeRequest::SetPerms(name, perms) => (*name, Some(perms)),

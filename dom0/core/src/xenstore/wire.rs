@@ -32,12 +32,7 @@ pub struct ProtocolViolation;
 /// Encodes a message; the payload must not exceed [`PAYLOAD_MAX`].
 pub fn encode(kind: u32, req_id: u32, tx_id: u32, payload: &[u8]) -> Vec<u8> {
     debug_assert!(payload.len() <= PAYLOAD_MAX);
-    let header = Header {
-        kind,
-        req_id,
-        tx_id,
-        len: payload.len() as u32,
-    };
+    let header = Header { kind, req_id, tx_id, len: payload.len() as u32 };
     let mut bytes = Vec::with_capacity(HEADER + payload.len());
     bytes.extend_from_slice(header.as_bytes());
     bytes.extend_from_slice(payload);
@@ -64,9 +59,7 @@ impl Inbox {
 
     /// Whether [`Inbox::take`] has something to say.
     pub fn is_ready(&self) -> bool {
-        self.header().is_some_and(|h| {
-            h.len as usize > PAYLOAD_MAX || self.0.len() >= HEADER + h.len as usize
-        })
+        self.header().is_some_and(|h| h.len as usize > PAYLOAD_MAX || self.0.len() >= HEADER + h.len as usize)
     }
 
     /// Takes the next message if it is whole.
@@ -82,18 +75,11 @@ impl Inbox {
             return Ok(None);
         };
         self.0.drain(..HEADER + len);
-        Ok(Some(Message {
-            kind: header.kind,
-            req_id: header.req_id,
-            tx_id: header.tx_id,
-            payload,
-        }))
+        Ok(Some(Message { kind: header.kind, req_id: header.req_id, tx_id: header.tx_id, payload }))
     }
 
     fn header(&self) -> Option<Header> {
-        Header::read_from_prefix(&self.0)
-            .ok()
-            .map(|(header, _)| header)
+        Header::read_from_prefix(&self.0).ok().map(|(header, _)| header)
     }
 }
 
@@ -105,15 +91,7 @@ mod tests {
     #[test]
     fn an_oversized_claim_is_a_violation_not_an_allocation() {
         let mut inbox = Inbox::default();
-        inbox.accept(
-            Header {
-                kind: 2,
-                req_id: 0,
-                tx_id: 0,
-                len: PAYLOAD_MAX as u32 + 1,
-            }
-            .as_bytes(),
-        );
+        inbox.accept(Header { kind: 2, req_id: 0, tx_id: 0, len: PAYLOAD_MAX as u32 + 1 }.as_bytes());
         assert!(inbox.is_ready());
         assert_eq!(inbox.take(), Err(ProtocolViolation));
     }

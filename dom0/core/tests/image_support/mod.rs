@@ -1,10 +1,6 @@
 //! Packers for the kernels that the tests load, and a memory to load them into.
 
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "each test file uses its own part"
-)]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part")]
 
 #[path = "../../../../abi/image/tests/common/mod.rs"]
 pub mod elf;
@@ -60,10 +56,7 @@ pub fn code(bytes: usize, seed: u32) -> Vec<u8> {
         match state >> 29 {
             0 => out.extend([0xe8, (state >> 8) as u8, (state >> 16) as u8, 0, 0]),
             1 => out.push((state >> 16) as u8),
-            word => out.extend(
-                &b"\x48\x89\xe5\x0f\x1f\x44\0\0\x55\xc3\x90\x90\x31\xc0\xff\xff"[word as usize..]
-                    [..6],
-            ),
+            word => out.extend(&b"\x48\x89\xe5\x0f\x1f\x44\0\0\x55\xc3\x90\x90\x31\xc0\xff\xff"[word as usize..][..6]),
         }
     }
     out.truncate(bytes);
@@ -72,23 +65,7 @@ pub fn code(bytes: usize, seed: u32) -> Vec<u8> {
 
 pub fn gzip(data: &[u8]) -> Vec<u8> {
     // With a name and an extra field, which a reader must skip.
-    let mut out = vec![
-        0x1f,
-        0x8b,
-        8,
-        1 << 2 | 1 << 3,
-        0,
-        0,
-        0,
-        0,
-        0,
-        3,
-        3,
-        0,
-        b'a',
-        b'b',
-        b'c',
-    ];
+    let mut out = vec![0x1f, 0x8b, 8, 1 << 2 | 1 << 3, 0, 0, 0, 0, 0, 3, 3, 0, b'a', b'b', b'c'];
     out.extend(b"vmlinux\0");
     out.extend(miniz_oxide::deflate::compress_to_vec(data, 6));
     out.extend(crc32fast::hash(data).to_le_bytes());
@@ -134,14 +111,8 @@ pub fn zstd(data: &[u8]) -> Vec<u8> {
 pub type Packer = fn(&[u8]) -> Vec<u8>;
 
 /// All packings by name.
-pub const PACKERS: [(&str, Packer); 6] = [
-    ("bare", <[u8]>::to_vec),
-    ("gzip", gzip),
-    ("xz for kernels", xz),
-    ("plain xz", plain_xz),
-    ("lz4", lz4),
-    ("zstd", zstd),
-];
+pub const PACKERS: [(&str, Packer); 6] =
+    [("bare", <[u8]>::to_vec), ("gzip", gzip), ("xz for kernels", xz), ("plain xz", plain_xz), ("lz4", lz4), ("zstd", zstd)];
 
 /// A bzImage of boot protocol 2.15 around `packed`, which unpacks to `unpacked` bytes.
 pub fn bzimage(packed: &[u8], unpacked: u32) -> Vec<u8> {

@@ -19,8 +19,7 @@ fn flood(rig: &mut Rig, conn: ConnId) {
 /// Requests served until a client has its reply.
 fn latency(rig: &mut Rig, conn: ConnId, floods: &[ConnId]) -> usize {
     floods.iter().for_each(|c| flood(rig, *c));
-    rig.server
-        .input(conn, &encode(msg::READ, 1, 0, &strings(&["data"])));
+    rig.server.input(conn, &encode(msg::READ, 1, 0, &strings(&["data"])));
     let mut steps = 0;
     while rig.server.output(conn).is_empty() {
         floods.iter().for_each(|c| flood(rig, *c));
@@ -66,8 +65,5 @@ fn who_does_not_read_replies_is_not_served_further() {
     assert!(rig.server.room(stuck) < request.len());
     let bytes = rig.server.output(stuck).len();
     rig.server.sent(stuck, bytes);
-    assert!(
-        rig.server.step(),
-        "reading one reply makes room for one request"
-    );
+    assert!(rig.server.step(), "reading one reply makes room for one request");
 }

@@ -11,11 +11,7 @@ fn a_violation_breaks_only_its_own_connection() {
     let (bad, good) = (rig.guest(1), rig.guest(2));
     rig.send(bad, &[0xff; 16]);
     assert!(rig.server.is_broken(bad));
-    assert_eq!(
-        rig.server.input(bad, &[0; 100]),
-        100,
-        "it swallows what comes"
-    );
+    assert_eq!(rig.server.input(bad, &[0; 100]), 100, "it swallows what comes");
     assert!(!rig.server.step());
     rig.write(good, "data/a", "1").unwrap();
     assert!(!rig.server.is_broken(good));
@@ -35,10 +31,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         Just("y".repeat(2000)),
     ];
     prop_oneof![
-        prop::collection::vec(word, 0..6).prop_map(|words| words
-            .into_iter()
-            .flat_map(|w| (w + "\0").into_bytes())
-            .collect()),
+        prop::collection::vec(word, 0..6).prop_map(|words| words.into_iter().flat_map(|w| (w + "\0").into_bytes()).collect()),
         prop::collection::vec(any::<u8>(), 0..64),
     ]
 }

@@ -47,19 +47,14 @@ impl Model {
                 if !self.0.contains_key(parent) {
                     return Err(missing());
                 }
-                self.0
-                    .retain(|p, _| p != path && !p.starts_with(&format!("{path}/")));
+                self.0.retain(|p, _| p != path && !p.starts_with(&format!("{path}/")));
                 Ok(b"OK\0".to_vec())
             }
             Op::Read(path) => self.0.get(path).cloned().ok_or_else(missing),
             Op::List(path) => {
                 self.0.get(path).ok_or_else(missing)?;
                 let prefix = format!("{path}/");
-                let names = self
-                    .0
-                    .keys()
-                    .filter_map(|p| p.strip_prefix(&prefix))
-                    .filter(|n| !n.contains('/'));
+                let names = self.0.keys().filter_map(|p| p.strip_prefix(&prefix)).filter(|n| !n.contains('/'));
                 Ok(strings(&names.collect::<Vec<_>>()))
             }
         }
@@ -77,8 +72,7 @@ impl Model {
 type Open = (u32, Vec<(Op, Result<Vec<u8>, String>)>);
 
 fn path() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop_oneof!["a", "b", "a-b"], 1..4)
-        .prop_map(|parts| format!("/{}", parts.join("/")))
+    prop::collection::vec(prop_oneof!["a", "b", "a-b"], 1..4).prop_map(|parts| format!("/{}", parts.join("/")))
 }
 
 fn op() -> impl Strategy<Value = Op> {

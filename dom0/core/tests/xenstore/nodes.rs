@@ -21,18 +21,9 @@ fn a_guest_works_in_its_home() {
     assert_eq!(rig.read(guest, "data/a/b"), error("ENOENT"));
     assert_eq!(rig.ask(guest, msg::RM, &["data/a"]).unwrap(), "OK|");
     assert_eq!(rig.ask(guest, msg::RM, &["data/a/b"]), error("ENOENT"));
-    assert_eq!(
-        rig.ask(guest, msg::GET_DOMAIN_PATH, &["5"]).unwrap(),
-        "/local/domain/5|"
-    );
-    assert_eq!(
-        rig.ask(guest, msg::IS_DOMAIN_INTRODUCED, &["5"]).unwrap(),
-        "T|"
-    );
-    assert_eq!(
-        rig.ask(guest, msg::IS_DOMAIN_INTRODUCED, &["6"]).unwrap(),
-        "F|"
-    );
+    assert_eq!(rig.ask(guest, msg::GET_DOMAIN_PATH, &["5"]).unwrap(), "/local/domain/5|");
+    assert_eq!(rig.ask(guest, msg::IS_DOMAIN_INTRODUCED, &["5"]).unwrap(), "T|");
+    assert_eq!(rig.ask(guest, msg::IS_DOMAIN_INTRODUCED, &["6"]).unwrap(), "F|");
 }
 
 #[test]
@@ -40,47 +31,16 @@ fn guests_are_kept_apart() {
     let mut rig = Rig::default();
     let (one, two) = (rig.guest(1), rig.guest(2));
     rig.write(one, "data/secret", "s").unwrap();
-    assert_eq!(
-        rig.read(two, "/local/domain/1/data/secret"),
-        error("EACCES")
-    );
-    assert_eq!(
-        rig.read(two, "/local/domain/1/data/nothing"),
-        error("EACCES"),
-        "absence is not told either"
-    );
-    assert_eq!(
-        rig.write(two, "/local/domain/1/data/secret", "x"),
-        Err("EACCES".into())
-    );
-    assert_eq!(
-        rig.write(two, "/local/domain/1/name", "x"),
-        Err("EACCES".into())
-    );
-    assert_eq!(
-        rig.write(one, "name", "x"),
-        Err("EACCES".into()),
-        "its home is read-only to a guest"
-    );
-    assert_eq!(
-        rig.ask(two, msg::RM, &["/local/domain/1/data"]),
-        error("EACCES")
-    );
-    assert_eq!(
-        rig.ask(two, msg::SET_PERMS, &["/local/domain/1/data", "b2"]),
-        error("EACCES")
-    );
-    assert_eq!(
-        rig.ask(one, msg::SET_PERMS, &["data/secret", "n1", "r2"])
-            .unwrap(),
-        "OK|"
-    );
+    assert_eq!(rig.read(two, "/local/domain/1/data/secret"), error("EACCES"));
+    assert_eq!(rig.read(two, "/local/domain/1/data/nothing"), error("EACCES"), "absence is not told either");
+    assert_eq!(rig.write(two, "/local/domain/1/data/secret", "x"), Err("EACCES".into()));
+    assert_eq!(rig.write(two, "/local/domain/1/name", "x"), Err("EACCES".into()));
+    assert_eq!(rig.write(one, "name", "x"), Err("EACCES".into()), "its home is read-only to a guest");
+    assert_eq!(rig.ask(two, msg::RM, &["/local/domain/1/data"]), error("EACCES"));
+    assert_eq!(rig.ask(two, msg::SET_PERMS, &["/local/domain/1/data", "b2"]), error("EACCES"));
+    assert_eq!(rig.ask(one, msg::SET_PERMS, &["data/secret", "n1", "r2"]).unwrap(), "OK|");
     assert_eq!(rig.read(two, "/local/domain/1/data/secret").unwrap(), "s");
-    assert_eq!(
-        rig.ask(two, msg::GET_PERMS, &["/local/domain/1/data/secret"])
-            .unwrap(),
-        "n1|r2|"
-    );
+    assert_eq!(rig.ask(two, msg::GET_PERMS, &["/local/domain/1/data/secret"]).unwrap(), "n1|r2|");
 }
 
 #[test]
@@ -89,27 +49,11 @@ fn ownership_is_inherited_and_kept() {
     let (one, two, dom0) = (rig.guest(1), rig.guest(2), rig.dom0());
     rig.ask(one, msg::SET_PERMS, &["data", "n1", "b2"]).unwrap();
     rig.write(two, "/local/domain/1/data/gift", "g").unwrap();
-    assert_eq!(
-        rig.ask(two, msg::GET_PERMS, &["/local/domain/1/data/gift"])
-            .unwrap(),
-        "n2|b2|",
-        "the creator owns and pays"
-    );
-    assert_eq!(
-        rig.ask(one, msg::SET_PERMS, &["data", "n2"]),
-        error("EPERM")
-    );
+    assert_eq!(rig.ask(two, msg::GET_PERMS, &["/local/domain/1/data/gift"]).unwrap(), "n2|b2|", "the creator owns and pays");
+    assert_eq!(rig.ask(one, msg::SET_PERMS, &["data", "n2"]), error("EPERM"));
     rig.write(dom0, "/local/domain/1/data/tool", "t").unwrap();
-    assert_eq!(
-        rig.ask(dom0, msg::GET_PERMS, &["/local/domain/1/data/tool"])
-            .unwrap(),
-        "n1|b2|"
-    );
-    assert_eq!(
-        rig.ask(dom0, msg::SET_PERMS, &["/local/domain/1/data/tool", "n0"])
-            .unwrap(),
-        "OK|"
-    );
+    assert_eq!(rig.ask(dom0, msg::GET_PERMS, &["/local/domain/1/data/tool"]).unwrap(), "n1|b2|");
+    assert_eq!(rig.ask(dom0, msg::SET_PERMS, &["/local/domain/1/data/tool", "n0"]).unwrap(), "OK|");
     assert!(rig.server.check());
 }
 
@@ -122,11 +66,7 @@ fn a_domain_with_a_target_acts_for_it() {
     assert_eq!(rig.read(two, "/local/domain/1/data/x").unwrap(), "1");
     rig.server.remove_domain(1);
     rig.guest(1);
-    assert_eq!(
-        rig.read(two, "/local/domain/1/data"),
-        error("EACCES"),
-        "a new domain 1 is not its target"
-    );
+    assert_eq!(rig.read(two, "/local/domain/1/data"), error("EACCES"), "a new domain 1 is not its target");
 }
 
 #[test]
@@ -191,14 +131,7 @@ fn long_directories_come_in_parts() {
     assert_eq!(rig.ask(dom0, msg::DIRECTORY, &["/big"]), error("E2BIG"));
     let (mut found, mut offset, mut generation) = (Vec::new(), 0, None);
     loop {
-        let part = rig
-            .ask_in(
-                dom0,
-                0,
-                msg::DIRECTORY_PART,
-                &strings(&["/big", &offset.to_string()]),
-            )
-            .unwrap();
+        let part = rig.ask_in(dom0, 0, msg::DIRECTORY_PART, &strings(&["/big", &offset.to_string()])).unwrap();
         assert!(part.len() <= 4096);
         let text = String::from_utf8(part).unwrap();
         let (count, rest) = text.split_once('\0').unwrap();
@@ -214,11 +147,7 @@ fn long_directories_come_in_parts() {
     assert_eq!(found, names);
     rig.server.write("/big/more", b"").unwrap();
     let part = rig.ask(dom0, msg::DIRECTORY_PART, &["/big", "0"]).unwrap();
-    assert_ne!(
-        part.split_once('|').unwrap().0,
-        generation.unwrap(),
-        "a change shows"
-    );
+    assert_ne!(part.split_once('|').unwrap().0, generation.unwrap(), "a change shows");
 }
 
 #[test]
@@ -226,38 +155,16 @@ fn features_and_quotas_can_be_asked_for() {
     let mut rig = Rig::default();
     let (guest, dom0) = (rig.guest(1), rig.dom0());
     assert_eq!(rig.ask_in(guest, 0, msg::GET_FEATURE, b"").unwrap(), b"6\0");
-    assert_eq!(
-        rig.ask(dom0, msg::SET_FEATURE, &["1", "2"]),
-        error("EBUSY"),
-        "introduced already"
-    );
+    assert_eq!(rig.ask(dom0, msg::SET_FEATURE, &["1", "2"]), error("EBUSY"), "introduced already");
     rig.server.add_domain(2);
-    assert_eq!(
-        rig.ask(dom0, msg::SET_FEATURE, &["2", "1"]),
-        error("EINVAL"),
-        "not supported"
-    );
+    assert_eq!(rig.ask(dom0, msg::SET_FEATURE, &["2", "1"]), error("EINVAL"), "not supported");
     rig.ask(dom0, msg::SET_FEATURE, &["2", "2"]).unwrap();
     assert_eq!(rig.ask(dom0, msg::GET_FEATURE, &["2"]).unwrap(), "2|");
-    assert!(
-        rig.ask_in(dom0, 0, msg::GET_QUOTA, b"")
-            .unwrap()
-            .starts_with(b"nodes watches")
-    );
+    assert!(rig.ask_in(dom0, 0, msg::GET_QUOTA, b"").unwrap().starts_with(b"nodes watches"));
     rig.ask(dom0, msg::SET_QUOTA, &["1", "nodes", "7"]).unwrap();
-    assert_eq!(
-        rig.ask(dom0, msg::GET_QUOTA, &["1", "nodes"]).unwrap(),
-        "7|"
-    );
+    assert_eq!(rig.ask(dom0, msg::GET_QUOTA, &["1", "nodes"]).unwrap(), "7|");
     assert_eq!(rig.ask(dom0, msg::GET_QUOTA, &["nodes"]).unwrap(), "1000|");
     assert_eq!(rig.ask(dom0, msg::CONTROL, &["check"]).unwrap(), "OK|");
-    assert!(
-        rig.ask(dom0, msg::CONTROL, &["quota", "1"])
-            .unwrap()
-            .contains("watches: 0")
-    );
-    assert_eq!(
-        rig.ask(dom0, msg::CONTROL, &["live-update"]),
-        error("ENOSYS")
-    );
+    assert!(rig.ask(dom0, msg::CONTROL, &["quota", "1"]).unwrap().contains("watches: 0"));
+    assert_eq!(rig.ask(dom0, msg::CONTROL, &["live-update"]), error("ENOSYS"));
 }

@@ -24,14 +24,8 @@ impl Rig {
         self.server.add_domain(domid);
         let home = format!("/local/domain/{domid}");
         for (path, perms) in [
-            (
-                home.clone(),
-                Permissions::new(0, Access::NONE).with(domid, Access::READ),
-            ),
-            (
-                format!("{home}/data"),
-                Permissions::new(domid, Access::NONE),
-            ),
+            (home.clone(), Permissions::new(0, Access::NONE).with(domid, Access::READ)),
+            (format!("{home}/data"), Permissions::new(domid, Access::NONE)),
         ] {
             self.server.write(&path, b"").unwrap();
             self.server.set_perms(&path, perms).unwrap();
@@ -71,13 +65,7 @@ impl Rig {
     }
 
     /// Sends a request and returns the reply's payload or the name of the error. Events are put aside.
-    pub fn ask_in(
-        &mut self,
-        conn: ConnId,
-        tx: u32,
-        kind: u32,
-        payload: &[u8],
-    ) -> Result<Vec<u8>, String> {
+    pub fn ask_in(&mut self, conn: ConnId, tx: u32, kind: u32, payload: &[u8]) -> Result<Vec<u8>, String> {
         self.send(conn, &encode(kind, 77, tx, payload));
         let mut reply = None;
         for message in self.receive(conn) {
@@ -92,9 +80,7 @@ impl Rig {
         }
         let reply = reply.expect("a reply");
         if reply.kind == msg::ERROR {
-            return Err(
-                String::from_utf8(reply.payload[..reply.payload.len() - 1].to_vec()).unwrap(),
-            );
+            return Err(String::from_utf8(reply.payload[..reply.payload.len() - 1].to_vec()).unwrap());
         }
         assert_eq!(reply.kind, kind);
         Ok(reply.payload)
@@ -105,16 +91,9 @@ impl Rig {
         Ok(String::from_utf8(reply).unwrap().replace('\0', "|"))
     }
 
-    pub fn write_in(
-        &mut self,
-        conn: ConnId,
-        tx: u32,
-        path: &str,
-        value: &str,
-    ) -> Result<(), String> {
+    pub fn write_in(&mut self, conn: ConnId, tx: u32, path: &str, value: &str) -> Result<(), String> {
         let payload = [path.as_bytes(), &[0], value.as_bytes()].concat();
-        self.ask_in(conn, tx, msg::WRITE, &payload)
-            .map(|ok| assert_eq!(ok, b"OK\0"))
+        self.ask_in(conn, tx, msg::WRITE, &payload).map(|ok| assert_eq!(ok, b"OK\0"))
     }
 
     pub fn write(&mut self, conn: ConnId, path: &str, value: &str) -> Result<(), String> {
@@ -126,41 +105,22 @@ impl Rig {
     }
 
     pub fn start(&mut self, conn: ConnId) -> u32 {
-        self.ask(conn, msg::TRANSACTION_START, &[""])
-            .unwrap()
-            .trim_end_matches('|')
-            .parse()
-            .unwrap()
+        self.ask(conn, msg::TRANSACTION_START, &[""]).unwrap().trim_end_matches('|').parse().unwrap()
     }
 
     pub fn end(&mut self, conn: ConnId, tx: u32, commit: bool) -> Result<(), String> {
-        self.ask_in(
-            conn,
-            tx,
-            msg::TRANSACTION_END,
-            if commit { b"T\0" } else { b"F\0" },
-        )
-        .map(|_| ())
+        self.ask_in(conn, tx, msg::TRANSACTION_END, if commit { b"T\0" } else { b"F\0" }).map(|_| ())
     }
 
     /// The events that a client has got since the last call, as `path token`.
     pub fn events(&mut self, conn: ConnId) -> Vec<String> {
         let pending = self.receive(conn);
-        let mut found: Vec<String> = self
-            .events
-            .iter()
-            .filter(|(c, ..)| *c == conn)
-            .map(|(_, path, token)| format!("{path} {token}"))
-            .collect();
+        let mut found: Vec<String> =
+            self.events.iter().filter(|(c, ..)| *c == conn).map(|(_, path, token)| format!("{path} {token}")).collect();
         self.events.retain(|(c, ..)| *c != conn);
         for message in pending {
             assert_eq!(message.kind, msg::WATCH_EVENT);
-            found.push(
-                String::from_utf8(message.payload)
-                    .unwrap()
-                    .trim_end_matches('\0')
-                    .replace('\0', " "),
-            );
+            found.push(String::from_utf8(message.payload).unwrap().trim_end_matches('\0').replace('\0', " "));
         }
         found
     }

@@ -15,13 +15,8 @@ pub fn linear_beyond(memory: &Memory, insn: &Insn, regs: &impl Registers, beyond
         Base::NextInsn => regs.rip().wrapping_add(insn.length.into()),
         Base::Gpr(gpr) => regs.gpr(gpr),
     };
-    let index = memory
-        .index
-        .map_or(0, |(gpr, scale)| regs.gpr(gpr) << (scale & 3));
-    let offset = base
-        .wrapping_add(index)
-        .wrapping_add_signed(memory.disp)
-        .wrapping_add_signed(beyond);
+    let index = memory.index.map_or(0, |(gpr, scale)| regs.gpr(gpr) << (scale & 3));
+    let offset = base.wrapping_add(index).wrapping_add_signed(memory.disp).wrapping_add_signed(beyond);
     segmented(memory.segment, cut(offset, memory.addr32), regs)
 }
 

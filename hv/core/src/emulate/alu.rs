@@ -69,10 +69,7 @@ fn difference(size: Size, a: u64, b: u64, borrow: u64, rflags: u64) -> (u64, u64
 fn flags(size: Size, a: u64, b: u64, result: u64, carries: u64, rflags: u64) -> u64 {
     // Signed overflow: both addends have one sign and the result the other.
     let overflow = !(a ^ b) & (a ^ result) & size.sign_bit() != 0;
-    let from = flag(carries & size.sign_bit() != 0, CF)
-        | flag(carries & 8 != 0, AF)
-        | flag(overflow, OF)
-        | of_result(size, result);
+    let from = flag(carries & size.sign_bit() != 0, CF) | flag(carries & 8 != 0, AF) | flag(overflow, OF) | of_result(size, result);
     replace(rflags, STATUS, from)
 }
 
@@ -81,7 +78,5 @@ fn logical(size: Size, result: u64, rflags: u64) -> (u64, u64) {
 }
 
 fn of_result(size: Size, result: u64) -> u64 {
-    flag(result == 0, ZF)
-        | flag(result & size.sign_bit() != 0, SF)
-        | flag((result as u8).count_ones().is_multiple_of(2), PF)
+    flag(result == 0, ZF) | flag(result & size.sign_bit() != 0, SF) | flag((result as u8).count_ones().is_multiple_of(2), PF)
 }

@@ -104,9 +104,7 @@ pub fn guest_leaf(host: &impl HostCpuid, view: &View, leaf: u32, subleaf: u32) -
     match leaf {
         XEN_FIRST_LEAF..=0x4000_00ff => xen_leaf(view, leaf - XEN_FIRST_LEAF, subleaf),
         0..=MAX_BASIC if leaf <= host.leaf(0, 0)[0] => basic_leaf(host, view, leaf, subleaf),
-        FIRST_EXTENDED..=MAX_EXTENDED if leaf <= host.leaf(FIRST_EXTENDED, 0)[0] => {
-            extended_leaf(host, view, leaf)
-        }
+        FIRST_EXTENDED..=MAX_EXTENDED if leaf <= host.leaf(FIRST_EXTENDED, 0)[0] => extended_leaf(host, view, leaf),
         _ => HIDDEN,
     }
 }
@@ -191,12 +189,7 @@ fn xen_leaf(view: &View, index: u32, subleaf: u32) -> [u32; 4] {
             let [ebx, ecx, edx] = [*b"XenV", *b"MMXe", *b"nVMM"].map(u32::from_le_bytes);
             [XEN_FIRST_LEAF + XEN_LEAVES, ebx, ecx, edx]
         }
-        (1, _) => [
-            u32::from(XEN_VERSION.0) << 16 | u32::from(XEN_VERSION.1),
-            0,
-            0,
-            0,
-        ],
+        (1, _) => [u32::from(XEN_VERSION.0) << 16 | u32::from(XEN_VERSION.1), 0, 0, 0],
         (2, _) => [1, XEN_FIRST_MSR, FEATURE_PRESERVE_AD, 0],
         (3, 0) => {
             let flags = u32::from(tsc.reliable) << 1 | u32::from(view.support.tsc_aux) << 2;

@@ -4,9 +4,7 @@
 //! where only memory makes sense is [`DecodeError::Unknown`], and the fault goes back to the guest. It never guesses.
 
 use super::cursor::Cursor;
-use super::insn::{
-    Alu, Base, Bit, DecodeError, Insn, Memory, Op, Place, PortOperand, Size, Source, WriteKind,
-};
+use super::insn::{Alu, Base, Bit, DecodeError, Insn, Memory, Op, Place, PortOperand, Size, Source, WriteKind};
 use super::modrm::ModRm;
 use super::prefix::Prefixes;
 use super::regs::Gpr;
@@ -26,13 +24,7 @@ pub fn decode(bytes: &[u8]) -> Result<Insn, DecodeError> {
         _ => decoder.one_byte(opcode)?,
     };
     decoder.check_prefixes(&op)?;
-    Ok(Insn {
-        length: decoder.cursor.taken(),
-        op,
-        size,
-        addr32: prefixes.addr32,
-        lock: prefixes.lock,
-    })
+    Ok(Insn { length: decoder.cursor.taken(), op, size, addr32: prefixes.addr32, lock: prefixes.lock })
 }
 
 /// Decodes the forced-emulation prefix and the CPUID behind it: 7 bytes, the length of the [`Insn`].
@@ -45,13 +37,7 @@ pub fn decode_forced(bytes: &[u8]) -> Result<Insn, DecodeError> {
     if bytes.len() < length {
         return Err(DecodeError::Truncated { need: length as u8 });
     }
-    Ok(Insn {
-        length: length as u8,
-        op: Op::Cpuid,
-        size: Size::B4,
-        addr32: false,
-        lock: false,
-    })
+    Ok(Insn { length: length as u8, op: Op::Cpuid, size: Size::B4, addr32: false, lock: false })
 }
 
 struct Decoder<'a> {
@@ -65,28 +51,12 @@ impl Decoder<'_> {
     fn one_byte(&mut self, opcode: u8) -> Decoded {
         let prefixes = self.prefixes;
         // Bit 0 of most opcodes chooses between bytes and the operand size.
-        let size = if opcode & 1 == 0 {
-            Size::B1
-        } else {
-            prefixes.size()
-        };
-        let port_size = if opcode & 1 == 0 {
-            Size::B1
-        } else {
-            prefixes.port_size()
-        };
+        let size = if opcode & 1 == 0 { Size::B1 } else { prefixes.size() };
+        let port_size = if opcode & 1 == 0 { Size::B1 } else { prefixes.port_size() };
         match opcode {
-            0x00..=0x37 if opcode & 6 == 0 => {
-                self.write_reg(WriteKind::Alu(alu(opcode >> 3)?), size)
-            }
+            0x00..=0x37 if opcode & 6 == 0 => self.write_reg(WriteKind::Alu(alu(opcode >> 3)?), size),
             0x6c | 0x6d => Ok((Op::Ins { rep: prefixes.rep }, port_size)),
-            0x6e | 0x6f => Ok((
-                Op::Outs {
-                    rep: prefixes.rep,
-                    segment: prefixes.segment,
-                },
-                port_size,
-            )),
+            0x6e | 0x6f => Ok((Op::Outs { rep: prefixes.rep, segment: prefixes.segment }, port_size)),
             0x80 | 0x81 => self.alu_imm(size, size),
             0x83 => self.alu_imm(size, Size::B1),
             0x86 | 0x87 => self.write_reg(WriteKind::Xchg, size),
@@ -176,18 +146,8 @@ impl Decoder<'_> {
 
     /// MOV moffs from the accumulator: the address is in the instruction, as long as addresses are.
     fn mov_absolute(&mut self, size: Size) -> Decoded {
-        let disp = if self.prefixes.addr32 {
-            self.cursor.u32()?
-        } else {
-            self.cursor.i64()?
-        };
-        let dest = Memory {
-            segment: self.prefixes.segment,
-            base: Base::None,
-            index: None,
-            disp,
-            addr32: self.prefixes.addr32,
-        };
+        let disp = if self.prefixes.addr32 { self.cursor.u32()? } else { self.cursor.i64()? };
+        let dest = Memory { segment: self.prefixes.segment, base: Base::None, index: None, disp, addr32: self.prefixes.addr32 };
         let source = Source::Reg(self.prefixes.register(0, size));
         let kind = WriteKind::Mov;
         Ok((Op::Write { kind, dest, source }, size))
@@ -231,11 +191,7 @@ impl Decoder<'_> {
     fn group7(&mut self) -> Decoded {
         let modrm = self.modrm()?;
         let size = self.prefixes.size();
-        match (
-            modrm.byte,
-            modrm.extension(),
-            modrm.place(&self.prefixes, size),
-        ) {
+        match (modrm.byte, modrm.extension(), modrm.place(&self.prefixes, size)) {
             (0xd1, ..) if self.prefixes.operand16 => Err(DecodeError::Unknown),
             (0xd1, ..) => Ok((Op::Xsetbv, Size::B4)),
             (0xf9, ..) => Ok((Op::Rdtscp, Size::B4)),

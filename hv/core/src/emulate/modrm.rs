@@ -30,11 +30,7 @@ impl ModRm {
             3 => Rm::Number(byte & 7 | prefixes.b()),
             mode => Rm::Memory(memory(cursor, prefixes, mode, byte & 7)?),
         };
-        Ok(ModRm {
-            byte,
-            reg: byte >> 3 & 7 | prefixes.r(),
-            rm,
-        })
+        Ok(ModRm { byte, reg: byte >> 3 & 7 | prefixes.r(), rm })
     }
 
     /// Field reg as an opcode extension, 0 to 7.
@@ -64,12 +60,7 @@ impl ModRm {
     }
 }
 
-fn memory(
-    cursor: &mut Cursor<'_>,
-    prefixes: &Prefixes,
-    mode: u8,
-    rm: u8,
-) -> Result<Memory, DecodeError> {
+fn memory(cursor: &mut Cursor<'_>, prefixes: &Prefixes, mode: u8, rm: u8) -> Result<Memory, DecodeError> {
     let (base, index) = match rm {
         4 => sib(cursor.u8()?, prefixes, mode),
         5 if mode == 0 => (Base::NextInsn, None),
@@ -80,13 +71,7 @@ fn memory(
         (2, _) | (_, Base::None | Base::NextInsn) => cursor.i32()?,
         _ => 0,
     };
-    Ok(Memory {
-        segment: prefixes.segment,
-        base,
-        index,
-        disp,
-        addr32: prefixes.addr32,
-    })
+    Ok(Memory { segment: prefixes.segment, base, index, disp, addr32: prefixes.addr32 })
 }
 
 /// Base and index of a SIB byte. Index 4 without REX.X is none; base 5 with mod 0 is none, whatever REX.B says.

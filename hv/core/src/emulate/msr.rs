@@ -111,33 +111,15 @@ struct Row {
 }
 
 const fn all(msr: u32, read: Read, write: Write) -> Row {
-    Row {
-        first: msr,
-        last: msr,
-        vendor: None,
-        read,
-        write,
-    }
+    Row { first: msr, last: msr, vendor: None, read, write }
 }
 
 const fn on(vendor: Vendor, msr: u32, read: Read, write: Write) -> Row {
-    Row {
-        first: msr,
-        last: msr,
-        vendor: Some(vendor),
-        read,
-        write,
-    }
+    Row { first: msr, last: msr, vendor: Some(vendor), read, write }
 }
 
 const fn range(first: u32, last: u32, read: Read, write: Write) -> Row {
-    Row {
-        first,
-        last,
-        vendor: None,
-        read,
-        write,
-    }
+    Row { first, last, vendor: None, read, write }
 }
 
 const EFER_SHOWN: u64 = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11;
@@ -178,18 +160,8 @@ const ROWS: &[Row] = &[
     on(Vendor::Intel, 0x1b0, Read::Fault, Write::Ignore),
     on(Vendor::Amd, 0xc001_0041, Read::Value(0), Write::Ignore),
     on(Vendor::Amd, 0xc001_0042, Read::Value(0), Write::Ignore),
-    Row {
-        first: 0xc001_0061,
-        last: 0xc001_006b,
-        vendor: Some(Vendor::Amd),
-        read: Read::Value(0),
-        write: Write::Ignore,
-    },
-    all(
-        0x1a0,
-        Read::Host(MISC_ENABLE_AND, MISC_ENABLE_OR),
-        Write::Ignore,
-    ),
+    Row { first: 0xc001_0061, last: 0xc001_006b, vendor: Some(Vendor::Amd), read: Read::Value(0), write: Write::Ignore },
+    all(0x1a0, Read::Host(MISC_ENABLE_AND, MISC_ENABLE_OR), Write::Ignore),
     // Performance capabilities: none.
     all(0x345, Read::Value(0), Write::Fault),
     // Machine check: a unit without banks.
@@ -200,19 +172,12 @@ const ROWS: &[Row] = &[
     // AMD's configuration registers. DE_CFG shows only that LFENCE serialises, where it does.
     on(Vendor::Amd, 0xc001_0015, Read::Value(0), Write::Ignore),
     on(Vendor::Amd, 0xc001_001f, Read::Value(0), Write::Ignore),
-    on(
-        Vendor::Amd,
-        0xc001_1029,
-        Read::Host(1 << 1, 0),
-        Write::Ignore,
-    ),
+    on(Vendor::Amd, 0xc001_1029, Read::Host(1 << 1, 0), Write::Ignore),
     all(XEN_FIRST_MSR, Read::Value(0), Write::HypercallPage),
 ];
 
 fn find(msr: u32, vendor: Vendor) -> Option<&'static Row> {
-    ROWS.iter().find(|row| {
-        (row.first..=row.last).contains(&msr) && row.vendor.is_none_or(|only| only == vendor)
-    })
+    ROWS.iter().find(|row| (row.first..=row.last).contains(&msr) && row.vendor.is_none_or(|only| only == vendor))
 }
 
 /// RDMSR by guest-kernel code.
@@ -238,11 +203,7 @@ pub fn read(msr: u32, context: &Context) -> MsrRead {
 
 /// The answer for a register that is not there.
 fn unhandled(lenient: bool) -> MsrRead {
-    if lenient {
-        MsrRead::Value(0)
-    } else {
-        MsrRead::Fault
-    }
+    if lenient { MsrRead::Value(0) } else { MsrRead::Fault }
 }
 
 /// WRMSR by guest-kernel code.

@@ -49,11 +49,7 @@ pub struct Pit2 {
 impl Pit2 {
     /// Reads port 0x61.
     pub fn read_61(&self, now: u64) -> u8 {
-        let refresh = if now / REFRESH_NS % 2 == 1 {
-            REFRESH
-        } else {
-            0
-        };
+        let refresh = if now / REFRESH_NS % 2 == 1 { REFRESH } else { 0 };
         let output = if self.output(now) { OUTPUT } else { 0 };
         self.port61 | refresh | output
     }
@@ -71,12 +67,7 @@ impl Pit2 {
         match (value >> 6, value >> 4 & 3) {
             (2, 0) => self.latch(now),
             (2, access) => {
-                *self = Pit2 {
-                    port61: self.port61,
-                    access,
-                    mode: value >> 1 & 7,
-                    ..Pit2::new_zeroed()
-                };
+                *self = Pit2 { port61: self.port61, access, mode: value >> 1 & 7, ..Pit2::new_zeroed() };
             }
             (3, _) if value & 1 << 5 == 0 && value & 1 << 3 != 0 => self.latch(now),
             _ => {}
@@ -103,11 +94,7 @@ impl Pit2 {
 
     /// Reads port 0x42, a byte of the count.
     pub fn read_42(&mut self, now: u64) -> u8 {
-        let count = if self.latched {
-            self.latch
-        } else {
-            self.count(now)
-        };
+        let count = if self.latched { self.latch } else { self.count(now) };
         let [low, high] = count.to_le_bytes();
         let (byte, more) = match (self.access, self.read_high) {
             (3, false) => (low, true),
@@ -136,11 +123,7 @@ impl Pit2 {
     }
 
     fn period(&self) -> u64 {
-        if self.reload == 0 {
-            65536
-        } else {
-            self.reload.into()
-        }
+        if self.reload == 0 { 65536 } else { self.reload.into() }
     }
 
     /// Modes 2 and 6 divide the rate, 3 and 7 make a square wave; the others count down once and go on round.

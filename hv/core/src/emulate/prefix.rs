@@ -30,15 +30,8 @@ const REX_W: u8 = 8;
 impl Prefixes {
     /// Reads the prefixes and the first opcode byte.
     pub fn read(cursor: &mut Cursor<'_>) -> Result<(Self, u8), DecodeError> {
-        let mut prefixes = Prefixes {
-            operand16: false,
-            addr32: false,
-            lock: false,
-            rep: false,
-            repne: false,
-            segment: Segment::Flat,
-            rex: None,
-        };
+        let mut prefixes =
+            Prefixes { operand16: false, addr32: false, lock: false, rep: false, repne: false, segment: Segment::Flat, rex: None };
         // Ends after at most 15 bytes, where the cursor refuses.
         loop {
             let byte = cursor.u8()?;
@@ -63,11 +56,7 @@ impl Prefixes {
     }
 
     fn rex_bit(&self, bit: u8, value: u8) -> u8 {
-        if self.rex.is_some_and(|rex| rex & bit != 0) {
-            value
-        } else {
-            0
-        }
+        if self.rex.is_some_and(|rex| rex & bit != 0) { value } else { 0 }
     }
 
     /// 8 if REX.B is set: added to the number in r/m or in the base.
@@ -110,10 +99,7 @@ impl Prefixes {
     /// The register that a number (0 to 15) names: without any REX, bytes 4 to 7 are AH, CH, DH and BH.
     pub fn register(&self, number: u8, size: Size) -> Register {
         match (size, self.rex, number) {
-            (Size::B1, None, 4..=7) => Register {
-                gpr: Gpr::new(number - 4),
-                high: true,
-            },
+            (Size::B1, None, 4..=7) => Register { gpr: Gpr::new(number - 4), high: true },
             _ => Register::low(Gpr::new(number)),
         }
     }

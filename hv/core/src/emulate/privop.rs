@@ -120,9 +120,7 @@ pub fn decide(insn: &Insn, regs: &impl Registers, privilege: Privilege) -> Actio
             let value = regs::read(regs, Register::low(Gpr::RAX), insn.size) as u32;
             Action::PortOut(port_access(insn, regs, port, privilege), value)
         }
-        Op::Ins { rep: true } | Op::Outs { rep: true, .. } if count(insn, regs) == 0 => {
-            Action::Nothing
-        }
+        Op::Ins { rep: true } | Op::Outs { rep: true, .. } if count(insn, regs) == 0 => Action::Nothing,
         Op::Ins { .. } => {
             let va = string_address(insn, regs, Segment::Flat, Gpr::RDI);
             Action::StringIn(port_access(insn, regs, PortOperand::Dx, privilege), va)
@@ -146,10 +144,7 @@ fn decide_for_kernel(insn: &Insn, regs: &impl Registers) -> Action {
         // A guest owns no device that would look behind the caches, so it is as good as done.
         Op::Wbinvd => Action::Nothing,
         Op::MovFromCr { cr: cr @ 0..=4, .. } => Action::ReadCr(cr),
-        Op::MovToCr {
-            cr: cr @ 0..=4,
-            gpr,
-        } => Action::WriteCr(cr, regs.gpr(gpr)),
+        Op::MovToCr { cr: cr @ 0..=4, gpr } => Action::WriteCr(cr, regs.gpr(gpr)),
         Op::MovFromDr { dr, .. } => Action::ReadDr(dr),
         Op::MovToDr { dr, gpr } => Action::WriteDr(dr, regs.gpr(gpr)),
         Op::Rdmsr => Action::ReadMsr(low(regs, Gpr::RCX)),
@@ -212,22 +207,13 @@ fn set_pair(regs: &mut impl Registers, value: u64) {
     regs.set_gpr(Gpr::RDX, value >> 32);
 }
 
-fn port_access(
-    insn: &Insn,
-    regs: &impl Registers,
-    port: PortOperand,
-    privilege: Privilege,
-) -> Port {
+fn port_access(insn: &Insn, regs: &impl Registers, port: PortOperand, privilege: Privilege) -> Port {
     let number = match port {
         PortOperand::Imm(number) => number.into(),
         PortOperand::Dx => regs.gpr(Gpr::RDX) as u16,
     };
     let needs_bitmap = !privilege.iopl_allows();
-    Port {
-        number,
-        size: insn.size,
-        needs_bitmap,
-    }
+    Port { number, size: insn.size, needs_bitmap }
 }
 
 fn string_address(insn: &Insn, regs: &impl Registers, segment: Segment, index: Gpr) -> u64 {
@@ -246,11 +232,7 @@ fn step_string(insn: &Insn, regs: &mut impl Registers, index: Gpr, rep: bool) ->
         return false;
     }
     let bytes = u64::from(insn.size.bytes());
-    let delta = if regs.rflags() & DF != 0 {
-        bytes.wrapping_neg()
-    } else {
-        bytes
-    };
+    let delta = if regs.rflags() & DF != 0 { bytes.wrapping_neg() } else { bytes };
     let next = regs.gpr(index).wrapping_add(delta);
     regs.set_gpr(index, cut(next, insn.addr32));
     if rep {

@@ -101,21 +101,13 @@ pub fn commit(insn: &Insn, applied: &Applied, regs: &mut impl Registers) {
 fn effect(insn: &Insn, regs: &impl Registers, size: Size, old: u64) -> Applied {
     let rflags = regs.rflags();
     let Op::Write { kind, source, .. } = insn.op else {
-        return Applied {
-            new_entry: None,
-            rflags,
-            gprs: [None; 2],
-        };
+        return Applied { new_entry: None, rflags, gprs: [None; 2] };
     };
     let value = match source {
         Source::Reg(register) => regs::read(regs, register, size),
         Source::Imm(value) => value & size.mask(),
     };
-    let stored = |(new, rflags)| Applied {
-        new_entry: Some(new),
-        rflags,
-        gprs: [None; 2],
-    };
+    let stored = |(new, rflags)| Applied { new_entry: Some(new), rflags, gprs: [None; 2] };
     match kind {
         WriteKind::Mov => stored((value, rflags)),
         WriteKind::Alu(op) => stored(alu::arithmetic(op, size, old, value, rflags)),
@@ -131,13 +123,7 @@ fn effect(insn: &Insn, regs: &impl Registers, size: Size, old: u64) -> Applied {
 }
 
 /// Adds to an effect that the source register takes the old value.
-fn loading(
-    regs: &impl Registers,
-    source: Source,
-    size: Size,
-    old: u64,
-    effect: Applied,
-) -> Applied {
+fn loading(regs: &impl Registers, source: Source, size: Size, old: u64, effect: Applied) -> Applied {
     let Source::Reg(register) = source else {
         return effect;
     };
@@ -155,18 +141,10 @@ fn cmpxchg(regs: &impl Registers, size: Size, old: u64, value: u64) -> Applied {
     let expected = regs::read(regs, accumulator, size);
     let (difference, rflags) = alu::arithmetic(Alu::Sub, size, expected, old, regs.rflags());
     if difference == 0 {
-        return Applied {
-            new_entry: Some(value),
-            rflags,
-            gprs: [None; 2],
-        };
+        return Applied { new_entry: Some(value), rflags, gprs: [None; 2] };
     }
     let gprs = [Some(loaded(regs, accumulator, size, old)), None];
-    Applied {
-        new_entry: None,
-        rflags,
-        gprs,
-    }
+    Applied { new_entry: None, rflags, gprs }
 }
 
 fn cmpxchg8b(regs: &impl Registers, old: u64) -> Applied {
@@ -175,19 +153,8 @@ fn cmpxchg8b(regs: &impl Registers, old: u64) -> Applied {
     let zf = if equal { alu::ZF } else { 0 };
     let rflags = alu::replace(regs.rflags(), alu::ZF, zf);
     if equal {
-        return Applied {
-            new_entry: Some(pair(Gpr::RCX, Gpr::RBX)),
-            rflags,
-            gprs: [None; 2],
-        };
+        return Applied { new_entry: Some(pair(Gpr::RCX, Gpr::RBX)), rflags, gprs: [None; 2] };
     }
-    let gprs = [
-        Some((Gpr::RAX, old & 0xffff_ffff)),
-        Some((Gpr::RDX, old >> 32)),
-    ];
-    Applied {
-        new_entry: None,
-        rflags,
-        gprs,
-    }
+    let gprs = [Some((Gpr::RAX, old & 0xffff_ffff)), Some((Gpr::RDX, old >> 32))];
+    Applied { new_entry: None, rflags, gprs }
 }

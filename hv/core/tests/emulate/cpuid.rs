@@ -5,17 +5,8 @@ use domus_hv_core::emulate::cpuid::{Support, TscInfo, Vendor, View, guest_leaf};
 const VIEW: View = View {
     vcpu: 5,
     machine_address_width: 40,
-    support: Support {
-        fsgsbase: true,
-        tsc_aux: true,
-    },
-    tsc: TscInfo {
-        khz: 2_400_000,
-        to_ns_mul: 0xd555_5555,
-        to_ns_shift: -1,
-        reliable: true,
-        incarnation: 3,
-    },
+    support: Support { fsgsbase: true, tsc_aux: true },
+    tsc: TscInfo { khz: 2_400_000, to_ns_mul: 0xd555_5555, to_ns_shift: -1, reliable: true, incarnation: 3 },
 };
 
 fn vendor_leaf(name: &[u8; 12], max: u32) -> [u32; 4] {
@@ -74,17 +65,13 @@ fn what_the_hypervisor_keeps_is_hidden() {
         assert!(!has(edx, bit), "{bit}");
     }
     // DTES64 MONITOR DSCPL VMX SMX EIST TM2 FMA XTPR PDCM PCID DCA X2APIC TSC_DEADLINE XSAVE OSXSAVE AVX F16C.
-    for bit in [
-        2, 3, 4, 5, 6, 7, 8, 12, 14, 15, 17, 18, 21, 24, 26, 27, 28, 29,
-    ] {
+    for bit in [2, 3, 4, 5, 6, 7, 8, 12, 14, 15, 17, 18, 21, 24, 26, 27, 28, 29] {
         assert!(!has(ecx, bit), "{bit}");
     }
     let [max, ebx, ecx, edx] = intel(7, 0);
     assert_eq!(max, 2);
     // TSC_ADJUST SGX HLE AVX2 SMEP INVPCID RTM PQM MPX AVX512F SMAP PT AVX512VL.
-    for bit in [
-        1, 2, 4, 5, 7, 10, 11, 12, 14, 15, 16, 17, 20, 21, 25, 26, 27, 28, 30, 31,
-    ] {
+    for bit in [1, 2, 4, 5, 7, 10, 11, 12, 14, 15, 16, 17, 20, 21, 25, 26, 27, 28, 30, 31] {
         assert!(!has(ebx, bit), "{bit}");
     }
     // AVX512_VBMI UMIP PKU OSPKE VBMI2 CET_SS VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ LA57 MOVDIRI MOVDIR64B ENQCMD.
@@ -99,9 +86,7 @@ fn what_the_hypervisor_keeps_is_hidden() {
     // PAGE1GB and PSE, PGE, MTRR, which AMD repeats.
     assert!(!has(edx, 26) && !has(edx, 3) && !has(edx, 13) && !has(edx, 12));
     // CMP_LEGACY SVM EXTAPIC CR8 OSVW IBS XOP SKINIT WDT LWP FMA4 NODEID TOPOEXT PERFCTR DBEXT MONITORX.
-    for bit in [
-        1, 2, 3, 4, 9, 10, 11, 12, 13, 15, 16, 19, 22, 23, 24, 26, 29,
-    ] {
+    for bit in [1, 2, 3, 4, 9, 10, 11, 12, 13, 15, 16, 19, 22, 23, 24, 26, 29] {
         assert!(!has(ecx, bit), "{bit}");
     }
     // IBPB IBRS STIBP SSBD and kin.
@@ -110,29 +95,13 @@ fn what_the_hypervisor_keeps_is_hidden() {
 
 #[test]
 fn leaves_that_nobody_named_are_zero() {
-    for leaf in [
-        3, 5, 6, 8, 9, 0xa, 0xc, 0xd, 0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x19, 0x1f, 0x20,
-    ] {
+    for leaf in [3, 5, 6, 8, 9, 0xa, 0xc, 0xd, 0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x19, 0x1f, 0x20] {
         assert_eq!(intel(leaf, 0), [0; 4], "{leaf:#x}");
     }
-    for leaf in [
-        0x8000_0009,
-        0x8000_000a,
-        0x8000_001d,
-        0x8000_001e,
-        0x8000_001f,
-        0x8000_0022,
-    ] {
+    for leaf in [0x8000_0009, 0x8000_000a, 0x8000_001d, 0x8000_001e, 0x8000_001f, 0x8000_0022] {
         assert_eq!(amd(leaf, 0), [0; 4], "{leaf:#x}");
     }
-    for leaf in [
-        0x3fff_ffff,
-        0x4000_0006,
-        0x4000_0100,
-        0x7fff_ffff,
-        0xc000_0000,
-        u32::MAX,
-    ] {
+    for leaf in [0x3fff_ffff, 0x4000_0006, 0x4000_0100, 0x7fff_ffff, 0xc000_0000, u32::MAX] {
         assert_eq!(intel(leaf, 0), [0; 4], "{leaf:#x}");
     }
     assert_eq!(intel(7, 3), [0; 4]);
@@ -150,10 +119,7 @@ fn a_guest_sees_no_more_than_the_machine_has() {
     };
     assert_eq!(guest_leaf(&nothing, &VIEW, 0, 0)[0], 1);
     // All but the vCPU's number, and that there is a hypervisor.
-    assert_eq!(
-        guest_leaf(&nothing, &VIEW, 1, 0),
-        [0, 0x0501_0000, 1 << 31, 0]
-    );
+    assert_eq!(guest_leaf(&nothing, &VIEW, 1, 0), [0, 0x0501_0000, 1 << 31, 0]);
     assert_eq!(guest_leaf(&nothing, &VIEW, 7, 0), [0; 4]);
     assert_eq!(guest_leaf(&nothing, &VIEW, 0x8000_0001, 0), [0; 4]);
     assert_eq!(guest_leaf(&nothing, &VIEW, 0x8000_0008, 0), [0; 4]);
@@ -161,21 +127,12 @@ fn a_guest_sees_no_more_than_the_machine_has() {
 
 #[test]
 fn what_is_not_switched_is_not_shown() {
-    let view = View {
-        support: Support {
-            fsgsbase: false,
-            tsc_aux: false,
-        },
-        ..VIEW
-    };
+    let view = View { support: Support { fsgsbase: false, tsc_aux: false }, ..VIEW };
     let host = everything(b"GenuineIntel");
     let leaf = |view: &View, leaf| guest_leaf(&host, view, leaf, 0);
     let (shown, hidden) = (leaf(&VIEW, 7), leaf(&view, 7));
     assert_eq!((shown[1] ^ hidden[1], shown[2] ^ hidden[2]), (1, 1 << 22));
-    assert_eq!(
-        leaf(&VIEW, 0x8000_0001)[3] ^ leaf(&view, 0x8000_0001)[3],
-        1 << 27
-    );
+    assert_eq!(leaf(&VIEW, 0x8000_0001)[3] ^ leaf(&view, 0x8000_0001)[3], 1 << 27);
 }
 
 #[test]
@@ -196,19 +153,13 @@ fn addresses_are_48_bits_wide() {
         0x8000_0008 => [57 << 8 | 46, 0, 0x1234, 0],
         _ => [0; 4],
     };
-    assert_eq!(
-        guest_leaf(&host, &VIEW, 0x8000_0008, 0),
-        [48 << 8 | 46, 0, 0, 0]
-    );
+    assert_eq!(guest_leaf(&host, &VIEW, 0x8000_0008, 0), [48 << 8 | 46, 0, 0, 0]);
 }
 
 #[test]
 fn the_hypervisor_introduces_itself() {
     let [max, ebx, ecx, edx] = intel(0x4000_0000, 0);
-    let name: Vec<u8> = [ebx, ecx, edx]
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .collect();
+    let name: Vec<u8> = [ebx, ecx, edx].iter().flat_map(|word| word.to_le_bytes()).collect();
     assert_eq!((max, name.as_slice()), (0x4000_0005, &b"XenVMMXenVMM"[..]));
     assert_eq!(intel(0x4000_0001, 0), [4 << 16 | 17, 0, 0, 0]);
     assert_eq!(intel(0x4000_0002, 0), [1, 0x4000_0000, 1, 0]);
@@ -230,10 +181,7 @@ fn feature_words() {
     assert_eq!(intel(0x8000_0001, 0), [0, 0, 0x0020_01e1, 0xe850_0800]);
     let repeated = 0x0fc9_cbf5 & 0x0183_f3ff;
     let all = u32::MAX;
-    assert_eq!(
-        amd(0x8000_0001, 0),
-        [all, all, 0x0020_01e1, 0xe850_0800 | repeated]
-    );
+    assert_eq!(amd(0x8000_0001, 0), [all, all, 0x0020_01e1, 0xe850_0800 | repeated]);
     assert_eq!(amd(0x8000_0007, 0), [0, 0, 0, 0x100]);
     assert_eq!(amd(0x8000_0008, 0), [48 << 8 | 0xff, 0x2400_0005, 0, 0]);
     assert_eq!(amd(0x8000_0021, 0), [0x6000_0064, 0, 6, 0]);
@@ -246,21 +194,11 @@ fn what_is_only_description_passes() {
         0x8000_0000 => vendor_leaf(b"GenuineIntel", 0x8000_0008),
         _ => [leaf, subleaf, leaf ^ 1, subleaf ^ 1],
     };
-    for leaf in [
-        2,
-        0x8000_0002,
-        0x8000_0003,
-        0x8000_0004,
-        0x8000_0005,
-        0x8000_0006,
-    ] {
+    for leaf in [2, 0x8000_0002, 0x8000_0003, 0x8000_0004, 0x8000_0005, 0x8000_0006] {
         assert_eq!(guest_leaf(&host, &VIEW, leaf, 0), host(leaf, 0));
     }
     assert_eq!(guest_leaf(&host, &VIEW, 0, 0), host(0, 0));
-    assert_eq!(
-        guest_leaf(&host, &VIEW, 0x8000_0000, 0),
-        host(0x8000_0000, 0)
-    );
+    assert_eq!(guest_leaf(&host, &VIEW, 0x8000_0000, 0), host(0x8000_0000, 0));
     // Each level of cache is a subleaf of its own.
     assert_eq!(guest_leaf(&host, &VIEW, 4, 3), host(4, 3));
     // Family, model and stepping; the size of a cache line.

@@ -7,15 +7,13 @@ use domus_hv_core::emulate::insn::{DecodeError, Op, WriteKind};
 
 /// Opcodes of every form that is decoded, and their neighbours that are not.
 const ONE_BYTE: &[u8] = &[
-    0x00, 0x01, 0x02, 0x03, 0x04, 0x08, 0x09, 0x10, 0x11, 0x18, 0x19, 0x20, 0x21, 0x28, 0x29, 0x30,
-    0x31, 0x38, 0x39, 0x63, 0x6c, 0x6d, 0x6e, 0x6f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87,
-    0x88, 0x89, 0x8a, 0x8b, 0x8c, 0x8e, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xaa, 0xc6, 0xc7, 0xcc, 0xcd,
-    0xce, 0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, 0xf1, 0xf4, 0xf6, 0xf7, 0xfa, 0xfb, 0xfe,
-    0xff,
+    0x00, 0x01, 0x02, 0x03, 0x04, 0x08, 0x09, 0x10, 0x11, 0x18, 0x19, 0x20, 0x21, 0x28, 0x29, 0x30, 0x31, 0x38, 0x39, 0x63, 0x6c, 0x6d,
+    0x6e, 0x6f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8c, 0x8e, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xaa,
+    0xc6, 0xc7, 0xcc, 0xcd, 0xce, 0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, 0xf1, 0xf4, 0xf6, 0xf7, 0xfa, 0xfb, 0xfe, 0xff,
 ];
 const TWO_BYTE: &[u8] = &[
-    0x00, 0x01, 0x05, 0x06, 0x08, 0x09, 0x0b, 0x20, 0x21, 0x22, 0x23, 0x24, 0x30, 0x31, 0x32, 0x33,
-    0x34, 0x35, 0xa2, 0xa3, 0xab, 0xb0, 0xb1, 0xb3, 0xba, 0xbb, 0xc0, 0xc1, 0xc3, 0xc7, 0xae,
+    0x00, 0x01, 0x05, 0x06, 0x08, 0x09, 0x0b, 0x20, 0x21, 0x22, 0x23, 0x24, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0xa2, 0xa3, 0xab, 0xb0,
+    0xb1, 0xb3, 0xba, 0xbb, 0xc0, 0xc1, 0xc3, 0xc7, 0xae,
 ];
 const PREFIXES: &[&[u8]] = &[
     &[],
@@ -34,17 +32,11 @@ const PREFIXES: &[&[u8]] = &[
     &[0x66, 0xf3],
     &[0x66, 0xf0, 0x65],
 ];
-const TAIL: [u8; 12] = [
-    0x91, 0x82, 0xa3, 0xf4, 0x95, 0x86, 0x77, 0xe8, 0x59, 0xfa, 0xbb, 0xcc,
-];
+const TAIL: [u8; 12] = [0x91, 0x82, 0xa3, 0xf4, 0x95, 0x86, 0x77, 0xe8, 0x59, 0xfa, 0xbb, 0xcc];
 
 /// True for bytes that iced decodes and the hypervisor refuses on purpose: a repeat prefix where no string instruction follows.
 fn refused_on_purpose(bytes: &[u8]) -> bool {
-    let prefixes = || {
-        bytes.iter().take_while(|b| {
-            matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
-        })
-    };
+    let prefixes = || bytes.iter().take_while(|b| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3));
     prefixes().any(|&b| b == 0xf2) || prefixes().any(|&b| b == 0xf3)
 }
 
@@ -60,10 +52,7 @@ fn check(bytes: &[u8], seed: u64) -> bool {
             true
         }
         (Err(_), Some(want)) => {
-            assert!(
-                refused_on_purpose(bytes),
-                "{bytes:02x?} is refused, but is {want:?}"
-            );
+            assert!(refused_on_purpose(bytes), "{bytes:02x?} is refused, but is {want:?}");
             false
         }
         (Err(_), None) => false,
@@ -75,16 +64,10 @@ fn check_truncation(bytes: &[u8]) {
     assert!(decode(bytes).is_ok(), "{bytes:02x?}");
     for given in 0..bytes.len() {
         let Err(DecodeError::Truncated { need }) = decode(&bytes[..given]) else {
-            panic!(
-                "{:02x?} of {bytes:02x?} is not reported as truncated",
-                &bytes[..given]
-            );
+            panic!("{:02x?} of {bytes:02x?} is not reported as truncated", &bytes[..given]);
         };
         let need = usize::from(need);
-        assert!(
-            given < need && need <= bytes.len(),
-            "{given} {need} {bytes:02x?}"
-        );
+        assert!(given < need && need <= bytes.len(), "{given} {need} {bytes:02x?}");
     }
 }
 
@@ -112,9 +95,7 @@ fn every_form_with_every_prefix_and_modrm() {
     for opcode in opcodes() {
         for prefixes in PREFIXES {
             // All REX bytes alone, the telling ones with other prefixes.
-            let telling = |rex: &Option<u8>| {
-                prefixes.is_empty() || matches!(rex, None | Some(0x40 | 0x41 | 0x44 | 0x48 | 0x4f))
-            };
+            let telling = |rex: &Option<u8>| prefixes.is_empty() || matches!(rex, None | Some(0x40 | 0x41 | 0x44 | 0x48 | 0x4f));
             for rex in rex_bytes().filter(telling) {
                 for modrm in 0..=255u8 {
                     let sib = random.next() as u8;
@@ -124,10 +105,7 @@ fn every_form_with_every_prefix_and_modrm() {
             }
         }
     }
-    assert!(
-        accepted > 500_000,
-        "only {accepted} instructions were accepted"
-    );
+    assert!(accepted > 500_000, "only {accepted} instructions were accepted");
 }
 
 #[test]
@@ -179,10 +157,7 @@ fn random_bytes() {
         bytes.truncate((random.next() % 24) as usize);
         accepted += u64::from(check(&bytes, random.next()));
     }
-    assert!(
-        accepted > rounds / 8,
-        "only {accepted} instructions were accepted"
-    );
+    assert!(accepted > rounds / 8, "only {accepted} instructions were accepted");
 }
 
 #[test]
@@ -190,10 +165,7 @@ fn fifteen_bytes_are_the_limit() {
     let mut bytes = vec![0x66; 14];
     bytes.extend([0xfa, 0x90]);
     assert_eq!(decode(&bytes).map(|insn| insn.length), Ok(15));
-    assert_eq!(
-        decode(&bytes[..14]),
-        Err(DecodeError::Truncated { need: 15 })
-    );
+    assert_eq!(decode(&bytes[..14]), Err(DecodeError::Truncated { need: 15 }));
     bytes.insert(0, 0x66);
     assert_eq!(decode(&bytes), Err(DecodeError::Unknown));
     assert_eq!(decode(&[0x66; 15]), Err(DecodeError::Unknown));
@@ -205,13 +177,7 @@ fn wider_than_an_entry_is_refused() {
     assert_eq!(decode(&[0x48, 0x0f, 0xc7, 0x0f]), Err(DecodeError::Unknown));
     // cmpxchg8b (%rdi)
     let insn = decode(&[0x0f, 0xc7, 0x0f]).unwrap();
-    assert!(matches!(
-        insn.op,
-        Op::Write {
-            kind: WriteKind::Cmpxchg8b,
-            ..
-        }
-    ));
+    assert!(matches!(insn.op, Op::Write { kind: WriteKind::Cmpxchg8b, .. }));
 }
 
 #[test]

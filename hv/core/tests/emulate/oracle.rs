@@ -4,10 +4,7 @@
 //! do not differ; everything else must be equal.
 
 use domus_hv_core::emulate::address;
-use domus_hv_core::emulate::insn::{
-    Alu, Base, Bit, Insn, Memory, Op, Place, PortOperand, Register, Segment, Size, Source,
-    WriteKind,
-};
+use domus_hv_core::emulate::insn::{Alu, Base, Bit, Insn, Memory, Op, Place, PortOperand, Register, Segment, Size, Source, WriteKind};
 use domus_hv_core::emulate::regs::{Gpr, PlainRegisters};
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
 
@@ -34,18 +31,9 @@ pub fn normalised(insn: &Insn, regs: &PlainRegisters) -> Insn {
         },
         op => *op,
     };
-    let sized = matches!(
-        op,
-        Op::In(_) | Op::Out(_) | Op::Ins { .. } | Op::Outs { .. } | Op::Write { .. } | Op::Smsw(_)
-    );
+    let sized = matches!(op, Op::In(_) | Op::Out(_) | Op::Ins { .. } | Op::Outs { .. } | Op::Write { .. } | Op::Smsw(_));
     let string = matches!(op, Op::Ins { .. } | Op::Outs { .. });
-    Insn {
-        length: insn.length,
-        op,
-        size: if sized { insn.size } else { Size::B1 },
-        addr32: insn.addr32 && string,
-        lock: insn.lock,
-    }
+    Insn { length: insn.length, op, size: if sized { insn.size } else { Size::B1 }, addr32: insn.addr32 && string, lock: insn.lock }
 }
 
 /// What iced makes of the bytes, if it is an instruction that the hypervisor's decoder is to accept.
@@ -58,21 +46,10 @@ pub fn expected(bytes: &[u8], regs: &PlainRegisters) -> Option<Insn> {
     let (op, size) = match iced.mnemonic() {
         Mnemonic::In => (Op::In(port(&iced, 1)), register_size(&iced, 0)),
         Mnemonic::Out => (Op::Out(port(&iced, 0)), register_size(&iced, 1)),
-        Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => (
-            Op::Ins {
-                rep: iced.has_rep_prefix(),
-            },
-            memory_size(&iced),
-        ),
+        Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd => (Op::Ins { rep: iced.has_rep_prefix() }, memory_size(&iced)),
         Mnemonic::Outsb | Mnemonic::Outsw | Mnemonic::Outsd => {
             let segment = segment(&iced);
-            (
-                Op::Outs {
-                    rep: iced.has_rep_prefix(),
-                    segment,
-                },
-                memory_size(&iced),
-            )
+            (Op::Outs { rep: iced.has_rep_prefix(), segment }, memory_size(&iced))
         }
         Mnemonic::Clts => (Op::Clts, Size::B1),
         Mnemonic::Invd => (Op::Invd, Size::B1),
@@ -109,27 +86,12 @@ pub fn expected(bytes: &[u8], regs: &PlainRegisters) -> Option<Insn> {
                 WriteKind::Cmpxchg8b => Source::Imm(0),
                 _ => source(&iced)?,
             };
-            (
-                Op::Write {
-                    kind,
-                    dest: memory(),
-                    source,
-                },
-                memory_size(&iced),
-            )
+            (Op::Write { kind, dest: memory(), source }, memory_size(&iced))
         }
     };
     let addr32 = matches!(op, Op::Ins { .. } | Op::Outs { .. })
-        && [iced.op0_kind(), iced.op1_kind()]
-            .iter()
-            .any(|kind| matches!(kind, OpKind::MemoryESEDI | OpKind::MemorySegESI));
-    Some(Insn {
-        length: iced.len() as u8,
-        op,
-        size,
-        addr32,
-        lock: iced.has_lock_prefix(),
-    })
+        && [iced.op0_kind(), iced.op1_kind()].iter().any(|kind| matches!(kind, OpKind::MemoryESEDI | OpKind::MemorySegESI));
+    Some(Insn { length: iced.len() as u8, op, size, addr32, lock: iced.has_lock_prefix() })
 }
 
 fn write_kind(iced: &Instruction) -> Option<WriteKind> {
@@ -163,35 +125,19 @@ fn mov_special(iced: &Instruction) -> Option<Op> {
     }
     let cr = |r: iced_x86::Register| r.number() as u8;
     Some(match (to, from) {
-        _ if from.is_cr() => Op::MovFromCr {
-            cr: cr(from),
-            gpr: gpr(to),
-        },
-        _ if to.is_cr() => Op::MovToCr {
-            cr: cr(to),
-            gpr: gpr(from),
-        },
-        _ if from.is_dr() => Op::MovFromDr {
-            dr: cr(from),
-            gpr: gpr(to),
-        },
-        _ if to.is_dr() => Op::MovToDr {
-            dr: cr(to),
-            gpr: gpr(from),
-        },
+        _ if from.is_cr() => Op::MovFromCr { cr: cr(from), gpr: gpr(to) },
+        _ if to.is_cr() => Op::MovToCr { cr: cr(to), gpr: gpr(from) },
+        _ if from.is_dr() => Op::MovFromDr { dr: cr(from), gpr: gpr(to) },
+        _ if to.is_dr() => Op::MovToDr { dr: cr(to), gpr: gpr(from) },
         _ => return None,
     })
 }
 
 fn source(iced: &Instruction) -> Option<Source> {
     Some(match iced.op1_kind() {
-        OpKind::Register if iced.op1_register().is_gpr() => {
-            Source::Reg(register(iced.op1_register()))
-        }
+        OpKind::Register if iced.op1_register().is_gpr() => Source::Reg(register(iced.op1_register())),
         OpKind::Register => return None,
-        _ if matches!(write_kind(iced), Some(WriteKind::Bit(_))) => {
-            Source::Imm(iced.immediate(1) & 0xff)
-        }
+        _ if matches!(write_kind(iced), Some(WriteKind::Bit(_))) => Source::Imm(iced.immediate(1) & 0xff),
         _ => Source::Imm(iced.immediate(1) & memory_size(iced).mask()),
     })
 }
@@ -218,11 +164,7 @@ fn linear(iced: &Instruction, regs: &PlainRegisters) -> u64 {
             r if r.is_segment_register() => 0,
             r => {
                 let whole = regs.gprs[gpr(r).index()];
-                if r.is_gpr32() {
-                    whole & 0xffff_ffff
-                } else {
-                    whole
-                }
+                if r.is_gpr32() { whole & 0xffff_ffff } else { whole }
             }
         })
     })
@@ -230,13 +172,7 @@ fn linear(iced: &Instruction, regs: &PlainRegisters) -> u64 {
 }
 
 fn absolute(va: u64) -> Memory {
-    Memory {
-        segment: Segment::Flat,
-        base: Base::None,
-        index: None,
-        disp: va as i64,
-        addr32: false,
-    }
+    Memory { segment: Segment::Flat, base: Base::None, index: None, disp: va as i64, addr32: false }
 }
 
 fn segment(iced: &Instruction) -> Segment {
@@ -254,10 +190,7 @@ fn gpr(register: iced_x86::Register) -> Gpr {
 
 fn register(register: iced_x86::Register) -> Register {
     use iced_x86::Register::{AH, BH, CH, DH};
-    Register {
-        gpr: gpr(register),
-        high: matches!(register, AH | BH | CH | DH),
-    }
+    Register { gpr: gpr(register), high: matches!(register, AH | BH | CH | DH) }
 }
 
 fn size(bytes: usize) -> Size {

@@ -13,11 +13,7 @@ struct Guest {
 
 impl Guest {
     fn new() -> Self {
-        Guest {
-            ports: Ports::new_zeroed(),
-            now: 123_456_789,
-            accesses: 0,
-        }
+        Guest { ports: Ports::new_zeroed(), now: 123_456_789, accesses: 0 }
     }
 
     fn inb(&mut self, port: u16) -> u8 {
@@ -95,10 +91,7 @@ fn the_count_goes_down_in_coarse_steps() {
         let count = u16::from_le_bytes([guest.inb(0x42), guest.inb(0x42)]);
         let ticks = loaded_for * 1_193_182 / 1_000_000_000;
         let elapsed = 0xffff - u64::from(count);
-        assert!(
-            count < last && elapsed.abs_diff(ticks) <= 1024,
-            "{elapsed} {ticks}"
-        );
+        assert!(count < last && elapsed.abs_diff(ticks) <= 1024, "{elapsed} {ticks}");
         last = count;
     }
 }
@@ -162,11 +155,7 @@ fn one_byte_counts() {
 #[test]
 fn one_byte_reads() {
     // 0xffff, 1024 ticks ahead, is 0xfbff; with the high byte alone the count is 0xff00, and 0xfb00.
-    for (control, want) in [
-        (0x90, [0xff, 0xff]),
-        (0xa0, [0xfb, 0xfb]),
-        (0xb0, [0xff, 0xfb]),
-    ] {
+    for (control, want) in [(0x90, [0xff, 0xff]), (0xa0, [0xfb, 0xfb]), (0xb0, [0xff, 0xfb])] {
         let mut guest = Guest::new();
         guest.open_gate();
         guest.load(control, 0xffff);

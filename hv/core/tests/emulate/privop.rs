@@ -4,21 +4,11 @@ use super::random::registers;
 use domus_hv_core::emulate::cr;
 use domus_hv_core::emulate::decode::decode;
 use domus_hv_core::emulate::insn::Size;
-use domus_hv_core::emulate::privop::{
-    Action, Port, Privilege, Reply, bitmap_allows, complete, decide, interrupt_error_code,
-};
+use domus_hv_core::emulate::privop::{Action, Port, Privilege, Reply, bitmap_allows, complete, decide, interrupt_error_code};
 use domus_hv_core::emulate::regs::PlainRegisters;
 
-const KERNEL: Privilege = Privilege {
-    kernel: true,
-    iopl: 1,
-    architectural_iopl: false,
-};
-const USER: Privilege = Privilege {
-    kernel: false,
-    iopl: 1,
-    architectural_iopl: false,
-};
+const KERNEL: Privilege = Privilege { kernel: true, iopl: 1, architectural_iopl: false };
+const USER: Privilege = Privilege { kernel: false, iopl: 1, architectural_iopl: false };
 const DF: u64 = 1 << 10;
 
 fn ask(bytes: &[u8], regs: &PlainRegisters, privilege: Privilege) -> Action {
@@ -32,11 +22,7 @@ fn after(bytes: &[u8], mut regs: PlainRegisters, reply: Reply) -> PlainRegisters
 }
 
 fn port(number: u16, size: Size) -> Port {
-    Port {
-        number,
-        size,
-        needs_bitmap: false,
-    }
+    Port { number, size, needs_bitmap: false }
 }
 
 #[test]
@@ -44,31 +30,13 @@ fn ports() {
     let mut regs = registers(3);
     regs.gprs[0] = 0x1111_2222_3333_4455;
     regs.gprs[2] = 0xffff_ffff_ffff_0cf8;
-    assert_eq!(
-        ask(&[0xe4, 0x42], &regs, KERNEL),
-        Action::PortIn(port(0x42, Size::B1))
-    );
-    assert_eq!(
-        ask(&[0x66, 0xed], &regs, KERNEL),
-        Action::PortIn(port(0xcf8, Size::B2))
-    );
-    assert_eq!(
-        ask(&[0xef], &regs, KERNEL),
-        Action::PortOut(port(0xcf8, Size::B4), 0x3333_4455)
-    );
-    assert_eq!(
-        ask(&[0xee], &regs, KERNEL),
-        Action::PortOut(port(0xcf8, Size::B1), 0x55)
-    );
+    assert_eq!(ask(&[0xe4, 0x42], &regs, KERNEL), Action::PortIn(port(0x42, Size::B1)));
+    assert_eq!(ask(&[0x66, 0xed], &regs, KERNEL), Action::PortIn(port(0xcf8, Size::B2)));
+    assert_eq!(ask(&[0xef], &regs, KERNEL), Action::PortOut(port(0xcf8, Size::B4), 0x3333_4455));
+    assert_eq!(ask(&[0xee], &regs, KERNEL), Action::PortOut(port(0xcf8, Size::B1), 0x55));
     let all = Reply::Value(0xffff_ffff);
-    assert_eq!(
-        after(&[0xe4, 0x42], regs, all).gprs[0],
-        0x1111_2222_3333_44ff
-    );
-    assert_eq!(
-        after(&[0x66, 0xed], regs, all).gprs[0],
-        0x1111_2222_3333_ffff
-    );
+    assert_eq!(after(&[0xe4, 0x42], regs, all).gprs[0], 0x1111_2222_3333_44ff);
+    assert_eq!(after(&[0x66, 0xed], regs, all).gprs[0], 0x1111_2222_3333_ffff);
     assert_eq!(after(&[0xed], regs, all).gprs[0], 0xffff_ffff);
     assert_eq!(after(&[0xed], regs, all).rip, regs.rip.wrapping_add(1));
 }
@@ -89,17 +57,9 @@ fn iopl() {
         (false, 2, false, false),
         (false, 3, false, true),
     ] {
-        let privilege = Privilege {
-            kernel,
-            iopl,
-            architectural_iopl,
-        };
+        let privilege = Privilege { kernel, iopl, architectural_iopl };
         assert_eq!(needs_bitmap(privilege), !free, "{privilege:?}");
-        let want = if free {
-            Action::Nothing
-        } else {
-            Action::Bounce
-        };
+        let want = if free { Action::Nothing } else { Action::Bounce };
         assert_eq!(ask(&[0xfa], &regs, privilege), want);
         assert_eq!(ask(&[0xfb], &regs, privilege), want);
     }
@@ -137,15 +97,8 @@ fn kernel_only() {
         assert_eq!(ask(bytes, &regs, USER), Action::Bounce);
     }
     // Known, but the guest's own trouble: hlt, invd, invlpg, lmsw, rdpmc, mov from cr8, a page-table write.
-    let bounced: [&[u8]; 7] = [
-        &[0xf4],
-        &[0x0f, 0x08],
-        &[0x0f, 0x01, 0x38],
-        &[0x0f, 0x01, 0xf0],
-        &[0x0f, 0x33],
-        &[0x44, 0x0f, 0x20, 0xc0],
-        &[0x48, 0x89, 0x37],
-    ];
+    let bounced: [&[u8]; 7] =
+        [&[0xf4], &[0x0f, 0x08], &[0x0f, 0x01, 0x38], &[0x0f, 0x01, 0xf0], &[0x0f, 0x33], &[0x44, 0x0f, 0x20, 0xc0], &[0x48, 0x89, 0x37]];
     for bytes in bounced {
         assert_eq!(ask(bytes, &regs, KERNEL), Action::Bounce);
     }
@@ -154,25 +107,12 @@ fn kernel_only() {
 #[test]
 fn registers_of_msr_tsc_and_cpuid() {
     let mut regs = registers(6);
-    (regs.gprs[0], regs.gprs[1], regs.gprs[2]) = (
-        !0xf << 32 | 0x89ab_cdef,
-        !0 << 32 | 0xc000_0101,
-        !0 << 32 | 0xffff_8880,
-    );
-    assert_eq!(
-        ask(&[0x0f, 0x30], &regs, KERNEL),
-        Action::WriteMsr(0xc000_0101, 0xffff_8880_89ab_cdef)
-    );
-    assert_eq!(
-        ask(&[0x0f, 0xa2], &regs, USER),
-        Action::Cpuid(0x89ab_cdef, 0xc000_0101)
-    );
+    (regs.gprs[0], regs.gprs[1], regs.gprs[2]) = (!0xf << 32 | 0x89ab_cdef, !0 << 32 | 0xc000_0101, !0 << 32 | 0xffff_8880);
+    assert_eq!(ask(&[0x0f, 0x30], &regs, KERNEL), Action::WriteMsr(0xc000_0101, 0xffff_8880_89ab_cdef));
+    assert_eq!(ask(&[0x0f, 0xa2], &regs, USER), Action::Cpuid(0x89ab_cdef, 0xc000_0101));
 
     let got = after(&[0x0f, 0x32], regs, Reply::Value(0x0123_4567_89ab_cdef));
-    assert_eq!(
-        (got.gprs[0], got.gprs[2], got.gprs[1]),
-        (0x89ab_cdef, 0x0123_4567, regs.gprs[1])
-    );
+    assert_eq!((got.gprs[0], got.gprs[2], got.gprs[1]), (0x89ab_cdef, 0x0123_4567, regs.gprs[1]));
     let got = after(&[0x0f, 0x01, 0xf9], regs, Reply::Tscp(5 << 32 | 7, 9));
     assert_eq!((got.gprs[0], got.gprs[2], got.gprs[1]), (7, 5, 9));
     let got = after(&[0x0f, 0xa2], regs, Reply::Leaf([1, 2, 3, 4]));
@@ -182,14 +122,7 @@ fn registers_of_msr_tsc_and_cpuid() {
     // A wrmsr changes nothing but RIP and RF.
     regs.rflags |= 1 << 16;
     let got = after(&[0x0f, 0x30], regs, Reply::Done);
-    assert_eq!(
-        got,
-        PlainRegisters {
-            rip: regs.rip.wrapping_add(2),
-            rflags: regs.rflags & !(1 << 16),
-            ..regs
-        }
-    );
+    assert_eq!(got, PlainRegisters { rip: regs.rip.wrapping_add(2), rflags: regs.rflags & !(1 << 16), ..regs });
 }
 
 #[test]
@@ -198,11 +131,7 @@ fn repeated_strings_go_one_element_at_a_time() {
     (regs.gprs[1], regs.gprs[2], regs.gprs[7]) = (3, 0x1f0, 0x1000);
     let rep_insw = [0xf3, 0x66, 0x6d];
     let start = regs.rip;
-    for (va, left, rip) in [
-        (0x1000, 2, start),
-        (0x1002, 1, start),
-        (0x1004, 0, start.wrapping_add(3)),
-    ] {
+    for (va, left, rip) in [(0x1000, 2, start), (0x1002, 1, start), (0x1004, 0, start.wrapping_add(3))] {
         let want = Action::StringIn(port(0x1f0, Size::B2), va);
         assert_eq!(ask(&rep_insw, &regs, KERNEL), want);
         regs = after(&rep_insw, regs, Reply::Done);
@@ -222,23 +151,14 @@ fn strings_obey_direction_segment_and_address_size() {
     // outsb %gs:(%rsi)
     let outsb = [0x65, 0x6e];
     let va = regs.gs_base.wrapping_add(regs.gprs[6]);
-    assert_eq!(
-        ask(&outsb, &regs, KERNEL),
-        Action::StringOut(port(0x3f8, Size::B1), va)
-    );
+    assert_eq!(ask(&outsb, &regs, KERNEL), Action::StringOut(port(0x3f8, Size::B1), va));
     let got = after(&outsb, regs, Reply::Done);
     assert_eq!(got.gprs[6], regs.gprs[6].wrapping_sub(1));
-    assert_eq!(
-        (got.gprs[1], got.rip),
-        (regs.gprs[1], regs.rip.wrapping_add(2))
-    );
+    assert_eq!((got.gprs[1], got.rip), (regs.gprs[1], regs.rip.wrapping_add(2)));
     // rep insl (%edi) with edi and ecx at their ends
     let rep_insl = [0xf3, 0x67, 0x6d];
     (regs.gprs[1], regs.gprs[7], regs.rflags) = (5 << 32 | 2, 7 << 32 | 0xffff_fffc, 2);
-    assert_eq!(
-        ask(&rep_insl, &regs, KERNEL),
-        Action::StringIn(port(0x3f8, Size::B4), 0xffff_fffc)
-    );
+    assert_eq!(ask(&rep_insl, &regs, KERNEL), Action::StringIn(port(0x3f8, Size::B4), 0xffff_fffc));
     let got = after(&rep_insl, regs, Reply::Done);
     assert_eq!((got.gprs[7], got.gprs[1], got.rip), (0, 1, regs.rip));
 }

@@ -24,9 +24,7 @@ struct Model {
 
 impl Model {
     fn load(&self, at: usize, size: Size) -> u64 {
-        (0..usize::from(size.bytes()))
-            .rev()
-            .fold(0, |value, i| value << 8 | u64::from(self.memory[at + i]))
+        (0..usize::from(size.bytes())).rev().fold(0, |value, i| value << 8 | u64::from(self.memory[at + i]))
     }
 
     fn store(&mut self, at: usize, size: Size, value: u64) {
@@ -36,11 +34,7 @@ impl Model {
     }
 
     fn flag(&mut self, flag: u64, set: bool) {
-        self.regs.rflags = if set {
-            self.regs.rflags | flag
-        } else {
-            self.regs.rflags & !flag
-        };
+        self.regs.rflags = if set { self.regs.rflags | flag } else { self.regs.rflags & !flag };
     }
 
     fn result_flags(&mut self, size: Size, result: u64) {
@@ -78,9 +72,7 @@ impl Model {
                     Alu::Or => a | b,
                     _ => a ^ b,
                 };
-                [CF, OF, AF]
-                    .into_iter()
-                    .for_each(|flag| self.flag(flag, false));
+                [CF, OF, AF].into_iter().for_each(|flag| self.flag(flag, false));
                 self.result_flags(size, result);
                 result
             }
@@ -113,9 +105,7 @@ impl Model {
                     WriteKind::Xadd => self.alu(Alu::Add, size, old, value),
                     _ => value,
                 };
-                let Source::Reg(register) = source else {
-                    unreachable!()
-                };
+                let Source::Reg(register) = source else { unreachable!() };
                 self.set(register, size, old);
                 self.store(at, size, new);
             }
@@ -214,19 +204,7 @@ fn random_insn(random: &mut Random) -> Vec<u8> {
 
 /// Values that compare equal, carry and overflow more often than random ones.
 fn random_value(random: &mut Random) -> u64 {
-    let edge = [
-        0,
-        1,
-        0x7f,
-        0x80,
-        0xff,
-        0x7fff,
-        0x8000,
-        0x7fff_ffff,
-        0x8000_0000,
-        u64::MAX,
-        1 << 63,
-    ];
+    let edge = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fff_ffff, 0x8000_0000, u64::MAX, 1 << 63];
     match random.next() % 3 {
         0 => random.pick(&edge),
         1 => random.next() & 0x0303_0303_0303_0303,
@@ -281,10 +259,7 @@ fn agrees_with_the_model() {
                 continue;
             }
         };
-        assert!(
-            access.va >= access.entry_va()
-                && access.va + u64::from(access.size.bytes()) <= access.entry_va() + 8
-        );
+        assert!(access.va >= access.entry_va() && access.va + u64::from(access.size.bytes()) <= access.entry_va() + 8);
         let entry = usize::try_from(access.entry_va() - MEMORY).unwrap();
         let old = u64::from_le_bytes(memory[entry..entry + 8].try_into().unwrap());
         let applied = ptwr::apply(&insn, &regs, &access, old);
@@ -318,28 +293,16 @@ fn what_linux_does_to_its_page_tables() {
     assert_eq!(run(&[0x48, 0x87, 0x07], &mut regs, entry), Some(0));
     assert_eq!(regs.gprs[0], entry);
     // lock andb $0xfd,(%rdi): ptep_set_wrprotect
-    assert_eq!(
-        run(&[0xf0, 0x80, 0x27, 0xfd], &mut regs, entry),
-        Some(entry & !2)
-    );
+    assert_eq!(run(&[0xf0, 0x80, 0x27, 0xfd], &mut regs, entry), Some(entry & !2));
     // lock btrq $5,(%rdi): test_and_clear_young
-    assert_eq!(
-        run(&[0xf0, 0x48, 0x0f, 0xba, 0x37, 5], &mut regs, entry),
-        Some(entry & !0x20)
-    );
+    assert_eq!(run(&[0xf0, 0x48, 0x0f, 0xba, 0x37, 5], &mut regs, entry), Some(entry & !0x20));
     assert_eq!(regs.rflags & CF, CF);
     // lock btrl %eax,(%rdi), bit 63: in the entry's upper half
     regs.gprs[0] = 63;
-    assert_eq!(
-        run(&[0xf0, 0x0f, 0xb3, 0x07], &mut regs, entry),
-        Some(entry & !(1 << 63))
-    );
+    assert_eq!(run(&[0xf0, 0x0f, 0xb3, 0x07], &mut regs, entry), Some(entry & !(1 << 63)));
     // lock cmpxchg %rcx,(%rdi)
     (regs.gprs[0], regs.gprs[1]) = (entry, 0x77);
-    assert_eq!(
-        run(&[0xf0, 0x48, 0x0f, 0xb1, 0x0f], &mut regs, entry),
-        Some(0x77)
-    );
+    assert_eq!(run(&[0xf0, 0x48, 0x0f, 0xb1, 0x0f], &mut regs, entry), Some(0x77));
     assert_eq!(regs.rflags & ZF, ZF);
     assert_eq!(run(&[0xf0, 0x48, 0x0f, 0xb1, 0x0f], &mut regs, 5), None);
     assert_eq!((regs.rflags & ZF, regs.gprs[0]), (0, 5));
@@ -347,10 +310,7 @@ fn what_linux_does_to_its_page_tables() {
     regs.gprs[6] = 0x1067;
     assert_eq!(run(&[0x48, 0x89, 0x37], &mut regs, entry), Some(0x1067));
     // movq $0,(%rdi): pte_clear
-    assert_eq!(
-        run(&[0x48, 0xc7, 0x07, 0, 0, 0, 0], &mut regs, entry),
-        Some(0)
-    );
+    assert_eq!(run(&[0x48, 0xc7, 0x07, 0, 0, 0, 0], &mut regs, entry), Some(0));
 }
 
 #[test]

@@ -12,24 +12,9 @@ pub static DOM: &[Spec] = &[
         name: "console",
         about: "attach to a domain's console; Ctrl-] leaves it",
         options: &[
-            OptionSpec {
-                repeated: true,
-                ..value(
-                    "--send",
-                    "LINE",
-                    "send a line instead of attaching; may be given several times",
-                )
-            },
-            value(
-                "--until",
-                "TEXT",
-                "print what the domain prints until TEXT appears; status 1 if it does not",
-            ),
-            value(
-                "--timeout",
-                "SECONDS",
-                "give up waiting for TEXT after this time",
-            ),
+            OptionSpec { repeated: true, ..value("--send", "LINE", "send a line instead of attaching; may be given several times") },
+            value("--until", "TEXT", "print what the domain prints until TEXT appears; status 1 if it does not"),
+            value("--timeout", "SECONDS", "give up waiting for TEXT after this time"),
         ],
         arguments: &[DOMAIN],
         example: "dom console linux --send 'uname -r' --until 6.1 --timeout 10",
@@ -40,20 +25,12 @@ pub static DOM: &[Spec] = &[
         name: "create",
         about: "create a domain from a configuration file and start it",
         options: &[
-            switch(
-                Some('c'),
-                "--console",
-                "attach the console at once; Ctrl-] leaves it",
-            ),
+            switch(Some('c'), "--console", "attach the console at once; Ctrl-] leaves it"),
             switch(Some('p'), "--paused", "leave the domain paused"),
         ],
         arguments: &[
             required("FILE", "the configuration, in TOML with the keys of xl.cfg"),
-            many(
-                "KEY=VALUE",
-                false,
-                "keys to set in place of what the file says",
-            ),
+            many("KEY=VALUE", false, "keys to set in place of what the file says"),
         ],
         example: "dom create -c /guests/linux.toml memory=512",
         build: build::create,
@@ -67,13 +44,7 @@ pub static DOM: &[Spec] = &[
         build: build::destroy,
         ..PLAIN
     },
-    Spec {
-        name: "dmesg",
-        about: "print the hypervisor's log",
-        example: "dom dmesg",
-        build: build::hypervisor_log,
-        ..PLAIN
-    },
+    Spec { name: "dmesg", about: "print the hypervisor's log", example: "dom dmesg", build: build::hypervisor_log, ..PLAIN },
     Spec {
         name: "help",
         about: "list the subcommands, or explain one",
@@ -91,22 +62,8 @@ pub static DOM: &[Spec] = &[
         build: build::info,
         ..PLAIN
     },
-    Spec {
-        name: "list",
-        about: "list the domains",
-        options: &[JSON],
-        example: "dom list",
-        build: build::list,
-        ..PLAIN
-    },
-    Spec {
-        name: "pause",
-        about: "stop a domain's vCPUs",
-        arguments: &[DOMAIN],
-        example: "dom pause linux",
-        build: build::pause,
-        ..PLAIN
-    },
+    Spec { name: "list", about: "list the domains", options: &[JSON], example: "dom list", build: build::list, ..PLAIN },
+    Spec { name: "pause", about: "stop a domain's vCPUs", arguments: &[DOMAIN], example: "dom pause linux", build: build::pause, ..PLAIN },
     Spec {
         name: "reboot",
         about: "ask a domain to restart",

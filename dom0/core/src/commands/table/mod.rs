@@ -57,67 +57,25 @@ pub struct Argument {
     pub about: &'static str,
 }
 
-pub(super) const fn switch(
-    short: Option<char>,
-    long: &'static str,
-    about: &'static str,
-) -> OptionSpec {
-    OptionSpec {
-        short,
-        long,
-        value: None,
-        repeated: false,
-        about,
-    }
+pub(super) const fn switch(short: Option<char>, long: &'static str, about: &'static str) -> OptionSpec {
+    OptionSpec { short, long, value: None, repeated: false, about }
 }
 
-pub(super) const fn value(
-    long: &'static str,
-    value: &'static str,
-    about: &'static str,
-) -> OptionSpec {
-    OptionSpec {
-        short: None,
-        long,
-        value: Some(value),
-        repeated: false,
-        about,
-    }
+pub(super) const fn value(long: &'static str, value: &'static str, about: &'static str) -> OptionSpec {
+    OptionSpec { short: None, long, value: Some(value), repeated: false, about }
 }
 
 pub(super) const fn required(name: &'static str, about: &'static str) -> Argument {
-    Argument {
-        name,
-        required: true,
-        repeated: false,
-        about,
-    }
+    Argument { name, required: true, repeated: false, about }
 }
 
 pub(super) const fn optional(name: &'static str, about: &'static str) -> Argument {
-    Argument {
-        name,
-        required: false,
-        repeated: false,
-        about,
-    }
+    Argument { name, required: false, repeated: false, about }
 }
 
 pub(super) const fn many(name: &'static str, required: bool, about: &'static str) -> Argument {
-    Argument {
-        name,
-        required,
-        repeated: true,
-        about,
-    }
+    Argument { name, required, repeated: true, about }
 }
 
-pub(super) const PLAIN: Spec = Spec {
-    name: "",
-    about: "",
-    options: &[],
-    arguments: &[],
-    example: "",
-    subcommands: &[],
-    build: build::nothing,
-};
+pub(super) const PLAIN: Spec =
+    Spec { name: "", about: "", options: &[], arguments: &[], example: "", subcommands: &[], build: build::nothing };

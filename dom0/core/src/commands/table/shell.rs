@@ -13,40 +13,18 @@ pub static SHELL: &[Spec] = &[
         build: build::cat,
         ..PLAIN
     },
-    Spec {
-        name: "dmesg",
-        about: "print Dom0's own log; the hypervisor's is `dom dmesg`",
-        example: "dmesg",
-        build: build::dmesg,
-        ..PLAIN
-    },
-    Spec {
-        name: "dom",
-        about: "create, watch and end domains",
-        example: "dom create -c /guests/linux.toml",
-        subcommands: DOM,
-        ..PLAIN
-    },
+    Spec { name: "dmesg", about: "print Dom0's own log; the hypervisor's is `dom dmesg`", example: "dmesg", build: build::dmesg, ..PLAIN },
+    Spec { name: "dom", about: "create, watch and end domains", example: "dom create -c /guests/linux.toml", subcommands: DOM, ..PLAIN },
     Spec {
         name: "echo",
         about: "print words",
-        options: &[switch(
-            Some('n'),
-            "--no-newline",
-            "without a line break at the end",
-        )],
+        options: &[switch(Some('n'), "--no-newline", "without a line break at the end")],
         arguments: &[many("WORD", false, "the words")],
         example: "echo hello",
         build: build::echo,
         ..PLAIN
     },
-    Spec {
-        name: "free",
-        about: "show how much memory Dom0 uses",
-        example: "free",
-        build: build::free,
-        ..PLAIN
-    },
+    Spec { name: "free", about: "show how much memory Dom0 uses", example: "free", build: build::free, ..PLAIN },
     Spec {
         name: "help",
         about: "list the commands, or explain one",
@@ -64,25 +42,7 @@ pub static SHELL: &[Spec] = &[
         build: build::ls,
         ..PLAIN
     },
-    Spec {
-        name: "poweroff",
-        about: "end all domains and switch the machine off",
-        example: "poweroff",
-        build: build::poweroff,
-        ..PLAIN
-    },
-    Spec {
-        name: "ps",
-        about: "list Dom0's tasks",
-        example: "ps",
-        build: build::ps,
-        ..PLAIN
-    },
-    Spec {
-        name: "reboot",
-        about: "end all domains and start the machine again",
-        example: "reboot",
-        build: build::reboot,
-        ..PLAIN
-    },
+    Spec { name: "poweroff", about: "end all domains and switch the machine off", example: "poweroff", build: build::poweroff, ..PLAIN },
+    Spec { name: "ps", about: "list Dom0's tasks", example: "ps", build: build::ps, ..PLAIN },
+    Spec { name: "reboot", about: "end all domains and start the machine again", example: "reboot", build: build::reboot, ..PLAIN },
 ];
