@@ -70,8 +70,6 @@ pub struct Vcpu {
     pub info_offset: u32,
     /// The guest moved its `vcpu_info` to that frame, which is held as writable.
     pub info_registered: bool,
-    /// It takes an NMI the next time it goes back to its guest.
-    pub nmi_pending: bool,
     /// Event-channel state.
     pub events: VcpuEvents,
     /// Run state, pauses, accounting.

@@ -147,7 +147,7 @@ fn structures_out_of_reach_are_faults_and_unknown_operations_are_not_there() {
     for operation in [OP_WATCHDOG, OP_PIN_OVERRIDE, 8, u32::MAX] {
         assert_eq!(world.call(V, sched_op::handler, [operation.into(), WINDOW, 0, 0, 0]), error(Errno::NOSYS));
     }
-    for operation in [op::OP_GET_PHYSID, 14, u32::MAX] {
+    for operation in [op::OP_SEND_NMI, op::OP_GET_PHYSID, 14, u32::MAX] {
         assert_eq!(vcpu_call(&mut world, operation, 0, WINDOW), error(Errno::NOSYS));
     }
     assert!(!world.kit.hv.domain(1).unwrap().shut_down);
@@ -260,7 +260,7 @@ fn vcpus_go_down_and_up_and_the_last_takes_its_domain_with_it() {
 fn vcpus_that_do_not_exist_or_have_no_state_are_refused() {
     let mut world = world();
     for number in [2, 31, 32, 0xffff, 0x1_0000, 0xffff_ffff] {
-        for operation in [op::OP_INITIALISE, op::OP_UP, op::OP_DOWN, op::OP_IS_UP, op::OP_SEND_NMI, 99] {
+        for operation in [op::OP_INITIALISE, op::OP_UP, op::OP_DOWN, op::OP_IS_UP, 99] {
             assert_eq!(vcpu_call(&mut world, operation, number, 0), error(Errno::NOENT), "{operation} {number:#x}");
         }
     }
@@ -387,18 +387,6 @@ fn vcpu_info_goes_to_no_table_no_strangers_frame_and_across_no_edge() {
     let shared_info = world.kit.hv.domain(1).unwrap().shared_info;
     assert_eq!((world.state(V).info_mfn, world.state(V).info_registered), (shared_info, false));
     assert_eq!(register_info(&mut world, 1, guest.frames[8], 4096 - 64), 0);
-}
-
-#[test]
-fn an_nmi_is_noted_and_wakes() {
-    let mut world = world();
-    world.run(SECOND);
-    world.hv().block(SECOND);
-    world.run(V);
-    assert_eq!(vcpu_call(&mut world, op::OP_SEND_NMI, 1, 8), error(Errno::INVAL));
-    assert!(!world.state(SECOND).nmi_pending);
-    assert_eq!(vcpu_call(&mut world, op::OP_SEND_NMI, 1, 0), 0);
-    assert!(world.state(SECOND).nmi_pending && world.kit.hv.may_run(SECOND));
 }
 
 // vcpu_op initialise

@@ -4,7 +4,7 @@ use abi::context::VcpuGuestContext;
 use abi::errno::Errno;
 use abi::vcpu::{
     OP_DOWN, OP_GET_RUNSTATE_INFO, OP_INITIALISE, OP_IS_UP, OP_REGISTER_RUNSTATE_MEMORY_AREA, OP_REGISTER_VCPU_INFO,
-    OP_REGISTER_VCPU_TIME_MEMORY_AREA, OP_SEND_NMI, OP_SET_PERIODIC_TIMER, OP_SET_SINGLESHOT_TIMER,
+    OP_REGISTER_VCPU_TIME_MEMORY_AREA, OP_SET_PERIODIC_TIMER, OP_SET_SINGLESHOT_TIMER,
     OP_STOP_PERIODIC_TIMER, OP_STOP_SINGLESHOT_TIMER, OP_UP, RegisterArea, RegisterVcpuInfo, SSHOTTMR_FUTURE,
     SetPeriodicTimer, SetSingleshotTimer,
 };
@@ -21,7 +21,8 @@ use crate::mm::walk::is_guest_address;
 /// The shortest and the longest period of a periodic timer, in nanoseconds (1 ms, and 2^50 ns as for one-shot timers).
 const PERIODS: core::ops::RangeInclusive<u64> = 1_000_000..=1 << 50;
 
-/// `VCPUOP_*` in RDI, the vCPU's number in RSI, the address of the operation's structure in RDX.
+/// `VCPUOP_*` in RDI, the vCPU's number in RSI, the address of the operation's structure in RDX. Physical numbers and NMIs are refused
+/// (-ENOSYS).
 #[inline]
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let [operation, number, address, ..] = args;
@@ -53,7 +54,6 @@ fn perform<M: Machine>(call: &mut Call<'_, M>, who: VcpuRef, operation: u32, add
         OP_STOP_SINGLESHOT_TIMER if who != call.who => return Err(Errno::INVAL),
         OP_STOP_SINGLESHOT_TIMER => call.hv.stop_singleshot(who),
         OP_REGISTER_VCPU_INFO => register_vcpu_info(call, who, address)?,
-        OP_SEND_NMI => send_nmi(call, who, address)?,
         OP_REGISTER_VCPU_TIME_MEMORY_AREA => register_time_area(call, who, address)?,
         _ => return Err(Errno::NOSYS),
     }
@@ -144,14 +144,4 @@ fn register_time_area<M: Machine>(call: &mut Call<'_, M>, who: VcpuRef, address:
 fn register_vcpu_info<M: Machine>(call: &mut Call<'_, M>, who: VcpuRef, address: u64) -> Result<(), Errno> {
     let RegisterVcpuInfo { mfn, offset, .. } = call.read(address)?;
     vcpu_info::register(call.hv, who, Mfn(mfn), offset)
-}
-
-/// The next time that the vCPU goes back to its guest it takes an NMI.
-fn send_nmi<M: Machine>(call: &mut Call<'_, M>, who: VcpuRef, address: u64) -> Result<(), Errno> {
-    if address != 0 {
-        return Err(Errno::INVAL);
-    }
-    call.hv.vcpu_mut(who).ok_or(Errno::NOENT)?.nmi_pending = true;
-    call.hv.wake(who);
-    Ok(())
 }

@@ -43,6 +43,7 @@ pub fn raise<M: Machine>(call: &mut Call<'_, M>, vector: u8, error_code: Option<
 pub fn enter_at<M: Machine>(call: &mut Call<'_, M>, target: Target, between: &[u64]) {
     let vcpu = call.hv.domains.get_mut(call.who.domain).and_then(|domain| domain.vcpu_mut(call.who.vcpu));
     let vcpu = vcpu.expect("the caller exists while it runs");
+    let areas_stale = vcpu.time.areas_stale;
     if bounce::bounce(&call.hv.machine, vcpu, call.regs, target, between).is_err() {
         let (sp, rip) = (call.regs.rsp, call.regs.rip);
         let user_sp = call.vcpu().kernel_sp;
@@ -50,6 +51,9 @@ pub fn enter_at<M: Machine>(call: &mut Call<'_, M>, target: Target, between: &[u
             call.who.domain,
             format_args!("its kernel stack cannot be written (rsp {sp:#x}, kernel_sp {user_sp:#x}, rip {rip:#x}, entering {:#x})", target.address),
         );
+    } else if areas_stale {
+        // The kernel's page table is loaded now.
+        call.hv.publish_if_stale(call.who);
     }
 }
 
