@@ -28,12 +28,7 @@ pub const fn later(a: u64, b: u64) -> u64 {
 impl<const N: usize> KeyedHeap<N> {
     /// A heap without members; all keys are 0.
     pub const fn new() -> Self {
-        KeyedHeap {
-            keys: [0; N],
-            places: [0; N],
-            order: [0; N],
-            len: 0,
-        }
+        KeyedHeap { keys: [0; N], places: [0; N], order: [0; N], len: 0 }
     }
 
     /// How many are queued.

@@ -509,13 +509,8 @@ fn a_vcpu_that_has_tables_keeps_them() {
     use domus_hv_core::context;
     let (mut world, _, good) = fresh_vcpu();
     assert_eq!(initialise(&mut world, &good), 0);
-    let spoil: [fn(&mut VcpuGuestContext); 5] = [
-        |c| c.ctrlreg[3] += 0x1000,
-        |c| c.ctrlreg[1] = c.ctrlreg[3],
-        |c| c.gdt_ents = 1,
-        |c| c.gdt_frames[15] = 1,
-        |c| c.ldt_ents = 1,
-    ];
+    let spoil: [fn(&mut VcpuGuestContext); 5] =
+        [|c| c.ctrlreg[3] += 0x1000, |c| c.ctrlreg[1] = c.ctrlreg[3], |c| c.gdt_ents = 1, |c| c.gdt_frames[15] = 1, |c| c.ldt_ents = 1];
     for (index, spoil) in spoil.into_iter().enumerate() {
         let mut context = context::get(&world.kit.hv, SECOND).unwrap();
         spoil(&mut context);

@@ -14,8 +14,8 @@ use domus_hv_core::call::Outcome;
 use domus_hv_core::console::guest_lines::BURST;
 use domus_hv_core::fake::{FakeMachine, WINDOW};
 use domus_hv_core::hypercalls::{
-    Handler, callback_op, console_io, fpu_taskswitch, get_debugreg, multicall, physdev_op, set_callbacks, set_debugreg,
-    set_segment_base, set_trap_table, stack_switch, vm_assist, xen_version,
+    Handler, callback_op, console_io, fpu_taskswitch, get_debugreg, multicall, physdev_op, set_callbacks, set_debugreg, set_segment_base,
+    set_trap_table, stack_switch, vm_assist, xen_version,
 };
 use domus_hv_core::ids::VcpuRef;
 use sched_world::{HOSTILE, READ_ONLY, UNMAPPED, World};
@@ -318,13 +318,16 @@ const BATCH: Handler<FakeMachine> = multicall::handler;
 fn each_call_of_a_batch_leaves_its_result() {
     let mut world = world();
     let unknown = error(Errno::NOSYS) as u64;
-    world.put(0, &[
-        entry(number::XEN_VERSION, [0, 0, 0]),
-        entry(63, [0; 3]),
-        entry(u64::MAX, [0; 3]),
-        entry(number::STACK_SWITCH, [0x2b, 0x6000, 0]),
-        entry(number::MULTICALL, [WINDOW, 1, 0]),
-    ]);
+    world.put(
+        0,
+        &[
+            entry(number::XEN_VERSION, [0, 0, 0]),
+            entry(63, [0; 3]),
+            entry(u64::MAX, [0; 3]),
+            entry(number::STACK_SWITCH, [0x2b, 0x6000, 0]),
+            entry(number::MULTICALL, [WINDOW, 1, 0]),
+        ],
+    );
     assert_eq!(world.call(V, BATCH, [WINDOW, 5, 0, 0, 0]), 0);
     let nested = error(Errno::INVAL) as u64;
     assert_eq!(results(&world), [4 << 16 | 17, unknown, unknown, 0, nested]);
@@ -349,11 +352,10 @@ fn a_long_batch_goes_on_after_interrupts_and_does_each_call_once() {
 fn a_call_that_is_continued_takes_its_batch_along() {
     let mut world = world();
     world.kit.hv.machine.put(4096, &[b'x'; 1000]);
-    world.put(0, &[
-        entry(number::XEN_VERSION, [0; 3]),
-        entry(number::CONSOLE_IO, [0, 1000, WINDOW + 4096]),
-        entry(number::XEN_VERSION, [0; 3]),
-    ]);
+    world.put(
+        0,
+        &[entry(number::XEN_VERSION, [0; 3]), entry(number::CONSOLE_IO, [0, 1000, WINDOW + 4096]), entry(number::XEN_VERSION, [0; 3])],
+    );
     world.kit.hv.machine.interrupt_every.set(1);
     assert_eq!(world.once(FIRST, BATCH, [WINDOW, 3, 0, 0, 0]), Outcome::Again([WINDOW + 64, 2, 0, 0, 0]));
     let left: MulticallEntry = world.take(64);

@@ -1,8 +1,8 @@
 //! `callback_op` (30): where events, failed returns and system calls enter the guest kernel.
 
 use abi::callback::{
-    FLAG_MASK_EVENTS, OP_REGISTER, OP_UNREGISTER, Register, TYPE_EVENT, TYPE_FAILSAFE, TYPE_NMI, TYPE_SYSCALL,
-    TYPE_SYSCALL32, TYPE_SYSENTER, Unregister,
+    FLAG_MASK_EVENTS, OP_REGISTER, OP_UNREGISTER, Register, TYPE_EVENT, TYPE_FAILSAFE, TYPE_NMI, TYPE_SYSCALL, TYPE_SYSCALL32,
+    TYPE_SYSENTER, Unregister,
 };
 use abi::errno::Errno;
 use abi::layout::is_canonical;

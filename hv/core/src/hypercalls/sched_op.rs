@@ -2,8 +2,7 @@
 
 use abi::errno::Errno;
 use abi::sched::{
-    MAX_POLL_PORTS, OP_BLOCK, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_YIELD, Poll,
-    RemoteShutdown, Shutdown,
+    MAX_POLL_PORTS, OP_BLOCK, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_YIELD, Poll, RemoteShutdown, Shutdown,
 };
 use zerocopy::IntoBytes;
 

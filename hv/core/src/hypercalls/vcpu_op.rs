@@ -4,9 +4,8 @@ use abi::context::VcpuGuestContext;
 use abi::errno::Errno;
 use abi::vcpu::{
     OP_DOWN, OP_GET_RUNSTATE_INFO, OP_INITIALISE, OP_IS_UP, OP_REGISTER_RUNSTATE_MEMORY_AREA, OP_REGISTER_VCPU_INFO,
-    OP_REGISTER_VCPU_TIME_MEMORY_AREA, OP_SET_PERIODIC_TIMER, OP_SET_SINGLESHOT_TIMER,
-    OP_STOP_PERIODIC_TIMER, OP_STOP_SINGLESHOT_TIMER, OP_UP, RegisterArea, RegisterVcpuInfo, SSHOTTMR_FUTURE,
-    SetPeriodicTimer, SetSingleshotTimer,
+    OP_REGISTER_VCPU_TIME_MEMORY_AREA, OP_SET_PERIODIC_TIMER, OP_SET_SINGLESHOT_TIMER, OP_STOP_PERIODIC_TIMER, OP_STOP_SINGLESHOT_TIMER,
+    OP_UP, RegisterArea, RegisterVcpuInfo, SSHOTTMR_FUTURE, SetPeriodicTimer, SetSingleshotTimer,
 };
 use abi::vm_assist::TYPE_RUNSTATE_UPDATE_FLAG;
 use zerocopy::{FromZeros, IntoBytes};

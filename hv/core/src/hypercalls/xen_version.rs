@@ -4,9 +4,9 @@ use abi::errno::Errno;
 use abi::features;
 use abi::layout::{HYPERVISOR_VIRT_START, PAGE_SIZE};
 use abi::version::{
-    CapabilitiesInfo, ChangesetInfo, CompileInfo, ExtraVersion, FeatureInfo, OP_BUILD_ID, OP_CAPABILITIES,
-    OP_CHANGESET, OP_COMMANDLINE, OP_COMPILE_INFO, OP_EXTRAVERSION, OP_GET_FEATURES, OP_GUEST_HANDLE, OP_PAGESIZE,
-    OP_PLATFORM_PARAMETERS, OP_VERSION, PlatformParameters,
+    CapabilitiesInfo, ChangesetInfo, CompileInfo, ExtraVersion, FeatureInfo, OP_BUILD_ID, OP_CAPABILITIES, OP_CHANGESET, OP_COMMANDLINE,
+    OP_COMPILE_INFO, OP_EXTRAVERSION, OP_GET_FEATURES, OP_GUEST_HANDLE, OP_PAGESIZE, OP_PLATFORM_PARAMETERS, OP_VERSION,
+    PlatformParameters,
 };
 use abi::vm_assist::TYPE_PAE_EXTENDED_CR3;
 use zerocopy::FromZeros;
@@ -76,11 +76,7 @@ fn features_of(domain: &Domain) -> u32 {
 }
 
 fn compile_info() -> CompileInfo {
-    CompileInfo {
-        compiler: text("rustc"),
-        compile_by: text("domus"),
-        ..CompileInfo::new_zeroed()
-    }
+    CompileInfo { compiler: text("rustc"), compile_by: text("domus"), ..CompileInfo::new_zeroed() }
 }
 
 /// A text, cut off so that at least one NUL ends it.

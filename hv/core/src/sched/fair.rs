@@ -51,11 +51,7 @@ pub struct Fair {
 impl Fair {
     /// A policy that knows nobody.
     pub const fn new() -> Self {
-        Fair {
-            groups: [Group { weight: 0, ready: 0, turn: 0 }; MAX_DOMAINS],
-            queue: KeyedHeap::new(),
-            floor: 0,
-        }
+        Fair { groups: [Group { weight: 0, ready: 0, turn: 0 }; MAX_DOMAINS], queue: KeyedHeap::new(), floor: 0 }
     }
 
     fn group(&mut self, domain: DomId) -> &mut Group {

@@ -93,9 +93,8 @@ impl<M: Machine> Hypervisor<M> {
         let active = || self.cpus.iter().enumerate().take_while(|(_, cpu)| cpu.active).filter(|(_, cpu)| !cpu.reschedule);
         let idle = active().find(|(_, cpu)| cpu.running.is_none());
         let chosen = idle.or_else(|| {
-            active().find(|(_, cpu)| {
-                cpu.running.is_some_and(|running| self.scheduler.preempts(who, running, now.saturating_sub(cpu.since)))
-            })
+            active()
+                .find(|(_, cpu)| cpu.running.is_some_and(|running| self.scheduler.preempts(who, running, now.saturating_sub(cpu.since))))
         });
         if let Some((cpu, _)) = chosen {
             self.choose_anew(cpu);

@@ -18,12 +18,7 @@ pub struct Runstate {
 impl Runstate {
     /// Opens the account of a vCPU that is offline.
     pub fn begin(&mut self, now: u64) {
-        *self = Runstate {
-            state: RUNSTATE_OFFLINE,
-            _pad: 0,
-            entered: now,
-            spent: [0; 4],
-        };
+        *self = Runstate { state: RUNSTATE_OFFLINE, _pad: 0, entered: now, spent: [0; 4] };
     }
 
     /// Which of the four states it is in.
@@ -56,19 +51,11 @@ impl Runstate {
 
     /// As a guest reads it from its registered area: up to the last change of state.
     pub fn info(&self) -> RunstateInfo {
-        RunstateInfo {
-            state: self.state,
-            _pad: 0,
-            state_entry_time: self.entered,
-            time: self.spent,
-        }
+        RunstateInfo { state: self.state, _pad: 0, state_entry_time: self.entered, time: self.spent }
     }
 
     /// As `VCPUOP_get_runstate_info` tells it: up to `now`.
     pub fn info_until(&self, now: u64) -> RunstateInfo {
-        RunstateInfo {
-            time: self.spent_until(now),
-            ..self.info()
-        }
+        RunstateInfo { time: self.spent_until(now), ..self.info() }
     }
 }
