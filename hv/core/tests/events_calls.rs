@@ -412,12 +412,34 @@ fn a_moved_vcpu_info_misses_nothing() {
 }
 
 #[test]
+fn a_vcpu_on_another_cpu_is_made_to_look() {
+    let mut world = world();
+    let (one, _) = channel(&mut world);
+    world.take_upcall(2, 0);
+    world.vcpu(2, 0).sched.running = true;
+    world.vcpu(2, 0).sched.cpu = 5;
+    world.hv.machine.kicks.borrow_mut().clear();
+    with_port(&mut world, 1, OP_SEND, one);
+    assert_eq!(*world.hv.machine.kicks.borrow(), [5]);
+    with_port(&mut world, 1, OP_SEND, one);
+    assert_eq!(*world.hv.machine.kicks.borrow(), [5], "pending already");
+}
+
+#[test]
 fn sleepers_and_pollers_are_woken() {
     let mut world = world();
     let (one, two) = channel(&mut world);
     world.take_upcall(2, 0);
     world.vcpu(2, 0).sched.blocked = true;
     with_port(&mut world, 1, OP_SEND, one);
+    assert!(!world.vcpu(2, 0).sched.blocked);
+    world.take_upcall(2, 0);
+    // Unmasking wakes the vCPU that the port notifies, whoever unmasks.
+    world.set_mask(2, two);
+    world.vcpu(2, 0).sched.blocked = true;
+    with_port(&mut world, 1, OP_SEND, one);
+    assert!(world.vcpu(2, 0).sched.blocked);
+    assert_eq!(with_port(&mut world, 2, OP_UNMASK, two), 0);
     assert!(!world.vcpu(2, 0).sched.blocked);
     world.take_upcall(2, 0);
     // vCPU 1 polls a port that is masked and notifies vCPU 0.

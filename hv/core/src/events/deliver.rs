@@ -10,7 +10,7 @@ use super::shared::{Raised, SharedWord, Words};
 use super::vcpu_info::{SELECTOR, UPCALL, info_word};
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
-use crate::ids::{DomId, Mfn, VcpuRef};
+use crate::ids::{CpuId, DomId, Mfn, VcpuRef};
 use crate::machine::Machine;
 use crate::vcpu::Vcpu;
 
@@ -40,30 +40,37 @@ fn words<'a, M: Machine>(machine: &'a M, domain: &Domain, vcpu: &Vcpu, number: u
 // One copy: in its callers it would run out of registers.
 #[inline(never)]
 pub(super) fn set_pending<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) {
-    let Some(domain) = hv.domains.get(owner) else { return };
-    let Some(port) = domain.events.port(number) else { return };
-    let Some(vcpu) = domain.vcpu(u16::from(port.vcpu)) else { return };
-    let Some(words) = words(&hv.machine, domain, vcpu, number) else { return };
+    let Some(domain) = hv.domains.get(owner) else {
+        return;
+    };
+    let Some(port) = domain.events.port(number) else {
+        return;
+    };
+    let Some(vcpu) = domain.vcpu(u16::from(port.vcpu)) else {
+        return;
+    };
+    let Some(words) = words(&hv.machine, domain, vcpu, number) else {
+        return;
+    };
     let raised = words.raise();
     if raised == Raised::Already {
         return;
     }
-    let to_wake = raised == Raised::Upcall && notices(vcpu);
-    if to_wake || domain.events.pollers != 0 {
-        wake(hv, owner, port.vcpu, number, to_wake);
+    let due = raised == Raised::Upcall;
+    if due && vcpu.sched.running {
+        // It may be in guest code on another CPU; those that do not run look for events before they do.
+        hv.machine.kick(CpuId::from(vcpu.sched.cpu));
     }
-}
-
-/// True if a vCPU sleeps, or runs and may be on another CPU: the others look for events before they run next.
-#[inline]
-fn notices(vcpu: &Vcpu) -> bool {
-    vcpu.sched.blocked || vcpu.sched.running
+    let sleeps = due && vcpu.sched.blocked;
+    if sleeps || domain.events.pollers != 0 {
+        wake(hv, owner, port.vcpu, number, sleeps);
+    }
 }
 
 /// Apart, so that the common case does not save registers for it.
 #[inline(never)]
-fn wake<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, vcpu: u8, number: u32, notified: bool) {
-    if notified {
+fn wake<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, vcpu: u8, number: u32, sleeps: bool) {
+    if sleeps {
         hv.wake(VcpuRef { domain: owner, vcpu: u16::from(vcpu) });
     }
     hv.wake_pollers(owner, number);
@@ -91,7 +98,9 @@ pub fn unmask<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) -> 
     if matches!(port.binding, Binding::Free | Binding::Reserved) {
         return Ok(());
     }
-    let Some(vcpu) = domain.vcpu(u16::from(port.vcpu)) else { return Ok(()) };
+    let Some(vcpu) = domain.vcpu(u16::from(port.vcpu)) else {
+        return Ok(());
+    };
     if words(&hv.machine, domain, vcpu, number).is_some_and(|words| words.unmask()) {
         hv.wake(vcpu.reference());
     }

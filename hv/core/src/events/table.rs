@@ -73,7 +73,10 @@ impl DomainEvents {
     #[inline]
     pub(super) fn port_mut(&mut self, port: u32) -> Option<&mut Port> {
         let port = port as usize;
-        let bucket = self.buckets.get_mut(port / PORTS_PER_BUCKET)?.as_deref_mut()?;
+        let bucket = self
+            .buckets
+            .get_mut(port / PORTS_PER_BUCKET)?
+            .as_deref_mut()?;
         bucket.ports.get_mut(port % PORTS_PER_BUCKET)
     }
 
@@ -157,7 +160,11 @@ pub(super) fn free_port<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> Res
 
 /// Frees the buckets of a domain whose ports are all closed.
 pub(super) fn free_buckets<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) {
-    while let Some(bucket) = hv.domains.get_mut(owner).and_then(|domain| domain.events.take_bucket()) {
+    while let Some(bucket) = hv
+        .domains
+        .get_mut(owner)
+        .and_then(|domain| domain.events.take_bucket())
+    {
         hv.free_object(bucket);
     }
 }

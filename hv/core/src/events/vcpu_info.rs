@@ -20,9 +20,14 @@ pub(super) const SELECTOR: usize = offset_of!(VcpuInfo, evtchn_pending_sel) / 8;
 
 /// A word of a vCPU's `vcpu_info`; `None` before it has one.
 #[inline]
-pub(super) fn info_word<'a, M: Machine>(machine: &'a M, vcpu: &Vcpu, word: usize) -> Option<&'a AtomicU64> {
+pub(super) fn info_word<'a, M: Machine>(
+    machine: &'a M,
+    vcpu: &Vcpu,
+    word: usize,
+) -> Option<&'a AtomicU64> {
     let mfn = Mfn(vcpu.info_mfn);
-    mfn.is_some().then(|| machine.word(mfn, vcpu.info_offset as usize / 8 + word))
+    mfn.is_some()
+        .then(|| machine.word(mfn, vcpu.info_offset as usize / 8 + word))
 }
 
 /// Tells that a vCPU's `vcpu_info` lies elsewhere from now on (`VCPUOP_register_vcpu_info`): every word is named in the selector and
@@ -30,8 +35,12 @@ pub(super) fn info_word<'a, M: Machine>(machine: &'a M, vcpu: &Vcpu, word: usize
 /// `info_mfn` and `info_offset` have their new values.
 pub fn vcpu_info_moved<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) {
     let Some(vcpu) = hv.vcpu(who) else { return };
-    let Some(selector) = info_word(&hv.machine, vcpu, SELECTOR) else { return };
-    let Some(upcall) = info_word(&hv.machine, vcpu, UPCALL) else { return };
+    let Some(selector) = info_word(&hv.machine, vcpu, SELECTOR) else {
+        return;
+    };
+    let Some(upcall) = info_word(&hv.machine, vcpu, UPCALL) else {
+        return;
+    };
     selector.store(u64::MAX, Ordering::SeqCst);
     if !upcall.set(0) {
         hv.wake(who);

@@ -1,8 +1,6 @@
 //! Who may bind which virtual interrupt (the list in `xen.h`).
 
-use abi::event::{
-    NR_VIRQS, VIRQ_ARGO, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU,
-};
+use abi::event::{NR_VIRQS, VIRQ_ARGO, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU};
 
 /// Whose a virtual interrupt is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

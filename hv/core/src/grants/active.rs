@@ -28,7 +28,11 @@ impl Active {
     /// The same with one use more; `None` if that cannot be counted.
     #[inline]
     pub fn more(mut self, write: bool) -> Option<Active> {
-        let count = if write { &mut self.writers } else { &mut self.readers };
+        let count = if write {
+            &mut self.writers
+        } else {
+            &mut self.readers
+        };
         *count = count.checked_add(1)?;
         Some(self)
     }
@@ -36,7 +40,11 @@ impl Active {
     /// The same with one use less; `None` if there is none.
     #[inline]
     pub fn less(mut self, write: bool) -> Option<Active> {
-        let count = if write { &mut self.writers } else { &mut self.readers };
+        let count = if write {
+            &mut self.writers
+        } else {
+            &mut self.readers
+        };
         *count = count.checked_sub(1)?;
         Some(self)
     }

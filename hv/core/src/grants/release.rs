@@ -41,8 +41,12 @@ pub fn close<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> Teardown {
 /// Ends the uses of the grants that a domain had mapped; false if there are more.
 fn release_mappings<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> bool {
     for _ in 0..SLICE {
-        let Some(domain) = hv.domains.get_mut(owner) else { return true };
-        let Some(mapping) = domain.grants.maptrack.pop() else { return true };
+        let Some(domain) = hv.domains.get_mut(owner) else {
+            return true;
+        };
+        let Some(mapping) = domain.grants.maptrack.pop() else {
+            return true;
+        };
         if let Some(mapping) = mapping {
             unpin(hv, grant_of(mapping));
         }
