@@ -1,6 +1,11 @@
 //! All of Dom0's `unsafe`: the executor's wake-up, critical sections, and windows onto other domains' memory.
 
+pub mod bell;
 pub mod control;
 pub mod executor;
+pub mod foreign;
+pub mod guest_memory;
+pub mod ports;
 mod section;
+pub mod shared_page;
 pub mod timer;

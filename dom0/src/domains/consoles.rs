@@ -1,0 +1,191 @@
+//! The consoles' service: moves bytes between the console rings of domains and [`dom0_core::console`], which keeps them by name.
+//!
+//! A turn takes one ringful from each domain that rang and then lets other tasks run, so that a guest that floods its console slows
+//! down itself. Whoever looks at a console waits at [`OUTPUT`].
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use abi::DomId;
+use abi::console::ring::{
+    IN_CONS_OFFSET, IN_OFFSET, IN_PROD_OFFSET, IN_SIZE, OUT_CONS_OFFSET, OUT_OFFSET, OUT_PROD_OFFSET, OUT_SIZE,
+};
+use dom0_core::console::{Console, Consoles};
+use embassy_futures::yield_now;
+use pv_guest_sdk::events::{self, Port};
+use pv_guest_sdk::sync::IrqMutex;
+
+use super::error::{Error, Result};
+use crate::hal::bell::Bell;
+use crate::hal::ports::ReadyPorts;
+use crate::hal::shared_page::SharedPage;
+
+/// What a guest's console says once its ring makes no sense.
+const DAMAGED: &[u8] = b"\r\n[dom0: the console's ring is damaged; nothing more is read from it]\r\n";
+
+/// A domain's ring.
+struct Ring {
+    name: String,
+    page: SharedPage,
+    port: Port,
+    taken: u32,
+    given: u32,
+    broken: bool,
+}
+
+/// Everything about consoles.
+#[derive(Default)]
+pub struct Service {
+    /// What each name has printed.
+    pub consoles: Consoles,
+    /// How often each name's console has begun anew.
+    beginnings: BTreeMap<String, u64>,
+    rings: BTreeMap<DomId, Ring>,
+    by_port: BTreeMap<Port, DomId>,
+}
+
+static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
+static READY: ReadyPorts = ReadyPorts::new();
+
+/// Rung when a domain has printed something, or its console begins or ends.
+pub static OUTPUT: Bell = Bell::new();
+
+/// Looks at the consoles, or changes them. Not to be nested.
+pub fn with<T>(act: impl FnOnce(&mut Service) -> T) -> T {
+    act(SERVICE.lock().get_or_insert_default())
+}
+
+/// Serves for ever.
+#[embassy_executor::task]
+pub async fn run() {
+    loop {
+        READY.bell.wait_for(|| READY.any().then_some(())).await;
+        if with(Service::turn) {
+            OUTPUT.ring();
+        }
+        yield_now().await;
+    }
+}
+
+/// Begins the console of a new domain: its ring's frame, and its port, which waits for us.
+pub fn attach(domid: DomId, name: &str, frame: u64, remote_port: Port) -> Result {
+    let page = SharedPage::map(domid, frame).map_err(Error::refused("map the console ring"))?;
+    let port = events::bind_interdomain(domid, remote_port, |port| READY.add(port)).map_err(Error::refused("bind the console channel"))?;
+    with(|service| {
+        service.consoles.open(name);
+        *service.beginnings.entry(name.into()).or_default() += 1;
+        let name = name.into();
+        service.rings.insert(domid, Ring { name, page, port, taken: 0, given: 0, broken: false });
+        service.by_port.insert(port, domid);
+    });
+    OUTPUT.ring();
+    Ok(())
+}
+
+/// Takes a domain's last words and lets go of its ring. Unless it is to `begin_again` at once, those who look at the console are told that it
+/// has ended.
+pub fn detach(domid: DomId, begin_again: bool) {
+    with(|service| {
+        service.serve(domid);
+        let Some(ring) = service.rings.remove(&domid) else { return };
+        service.by_port.remove(&ring.port);
+        // It is our port; that it might be closed already is no error.
+        let _ = events::close(ring.port);
+        if !begin_again {
+            service.end(&ring.name);
+        }
+    });
+    OUTPUT.ring();
+}
+
+/// Tells those who look at a console that it has ended.
+pub fn end(name: &str) {
+    with(|service| service.end(name));
+    OUTPUT.ring();
+}
+
+/// Queues input for a domain.
+pub fn send(name: &str, bytes: &[u8]) -> Result {
+    with(|service| {
+        let domid = service.rings.iter().find(|(_, ring)| ring.name == name).map(|(domid, _)| *domid);
+        let (Some(domid), Some(console)) = (domid, service.consoles.get_mut(name)) else {
+            return Err(Error::about(name, "the domain has ended and reads nothing any more"));
+        };
+        console.queue_input(bytes).map_err(|full| Error::about(name, full))?;
+        service.serve(domid);
+        Ok(())
+    })?;
+    OUTPUT.ring();
+    Ok(())
+}
+
+impl Service {
+    /// How often the console of a name has begun.
+    pub fn beginning(&self, name: &str) -> u64 {
+        self.beginnings.get(name).copied().unwrap_or(0)
+    }
+
+    fn end(&mut self, name: &str) {
+        self.consoles.close(name);
+        let consoles = &self.consoles;
+        self.beginnings.retain(|name, _| consoles.get(name).is_some());
+    }
+
+    /// Serves each domain that rang, once; whether one has printed.
+    fn turn(&mut self) -> bool {
+        let mut printed = false;
+        for port in READY.take() {
+            if let Some(domid) = self.by_port.get(&port).copied() {
+                printed |= self.serve(domid);
+            }
+        }
+        printed
+    }
+
+    /// Moves what there is and what there is room for, both ways; whether the domain has printed.
+    fn serve(&mut self, domid: DomId) -> bool {
+        let Some(ring) = self.rings.get_mut(&domid).filter(|ring| !ring.broken) else { return false };
+        let Some(console) = self.consoles.get_mut(&ring.name) else { return false };
+        let printed = ring.take_output(console);
+        let fed = ring.give_input(console);
+        if printed || fed {
+            let _ = events::send(ring.port);
+        }
+        printed
+    }
+}
+
+impl Ring {
+    fn take_output(&mut self, console: &mut Console) -> bool {
+        let ready = self.page.load(OUT_PROD_OFFSET).wrapping_sub(self.taken) as usize;
+        if ready > OUT_SIZE {
+            self.broken = true;
+            console.print(DAMAGED);
+            return true;
+        }
+        let mut bytes = [0; OUT_SIZE];
+        let bytes = &mut bytes[..ready];
+        self.page.read_queue(OUT_OFFSET, OUT_SIZE, self.taken, bytes);
+        self.taken = self.taken.wrapping_add(ready as u32);
+        self.page.store(OUT_CONS_OFFSET, self.taken);
+        console.print(bytes);
+        ready > 0
+    }
+
+    fn give_input(&mut self, console: &mut Console) -> bool {
+        let queued = self.given.wrapping_sub(self.page.load(IN_CONS_OFFSET)) as usize;
+        // A guest that moves its index beyond ours gets nothing.
+        let room = IN_SIZE.saturating_sub(queued);
+        let (first, second) = console.input();
+        let mut count = 0;
+        for piece in [first, second] {
+            let now = &piece[..piece.len().min(room - count)];
+            self.page.write_queue(IN_OFFSET, IN_SIZE, self.given.wrapping_add(count as u32), now);
+            count += now.len();
+        }
+        console.input_taken(count);
+        self.given = self.given.wrapping_add(count as u32);
+        self.page.store(IN_PROD_OFFSET, self.given);
+        count > 0
+    }
+}

@@ -1,0 +1,68 @@
+//! What may be asked of a domain that exists.
+
+use abi::DomId;
+use abi::control::{OP_DOMAIN_PAUSE, OP_DOMAIN_UNPAUSE};
+use alloc::format;
+use dom0_core::commands::DomainRef;
+use dom0_core::toolstack::{Reason, Request, State, home};
+
+use super::error::{Error, Result};
+use super::table::{self, CHANGED};
+use super::{end, xenstored};
+use crate::hal::control;
+
+/// Ends a domain at once, without asking it.
+pub fn destroy(domain: &DomainRef) -> Result {
+    end::destroy(table::resolve_guest(domain)?)
+}
+
+/// Stops a domain's vCPUs.
+pub fn pause(domain: &DomainRef) -> Result {
+    change(domain, Request::Pause, OP_DOMAIN_PAUSE, "pause the domain")
+}
+
+/// Lets them run again.
+pub fn unpause(domain: &DomainRef) -> Result {
+    change(domain, Request::Unpause, OP_DOMAIN_UNPAUSE, "unpause the domain")
+}
+
+fn change(domain: &DomainRef, request: Request, operation: u32, what: &str) -> Result {
+    let id = table::resolve_guest(domain)?;
+    let state = table::check(id, request)?;
+    let mut argument = abi::control::Domain { domid: id.into(), ..Default::default() };
+    control::op(operation, &mut argument).map_err(Error::refused(what))?;
+    table::set_state(id, state);
+    Ok(())
+}
+
+/// Asks a domain to power off; its number, to wait for.
+pub fn shutdown(domain: &DomainRef) -> Result<DomId> {
+    ask(domain, "poweroff")
+}
+
+/// Asks a domain to restart.
+pub fn reboot(domain: &DomainRef) -> Result<DomId> {
+    ask(domain, "reboot")
+}
+
+fn ask(domain: &DomainRef, what: &str) -> Result<DomId> {
+    let id = table::resolve_guest(domain)?;
+    let state = table::check(id, Request::Stop)?;
+    let path = format!("{}/control/shutdown", home(id));
+    xenstored::with(|server| server.write(&path, what.as_bytes())).map_err(|error| Error::about("xenstore", error))?;
+    table::set_state(id, state);
+    Ok(id)
+}
+
+/// Waits until a domain is gone, or has ended and is kept; how it ended, if it is kept.
+pub async fn wait_for_end(id: DomId) -> Option<Reason> {
+    CHANGED
+        .wait_for(|| {
+            table::with(|table| match table.get(&id).map(|domain| domain.state) {
+                None => Some(None),
+                Some(State::Ended(reason)) => Some(Some(reason)),
+                Some(_) => None,
+            })
+        })
+        .await
+}

@@ -1,0 +1,100 @@
+//! The domains that Dom0 has made, and where each is in its life. The hypervisor knows numbers; names, configurations and policies are here.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+
+use abi::DomId;
+use dom0_core::commands::DomainRef;
+use dom0_core::config::DomainConfig;
+use dom0_core::toolstack::{Request, State};
+use pv_guest_sdk::sync::IrqMutex;
+
+use super::error::{Error, Result};
+use crate::hal::bell::Bell;
+
+/// The name of the control domain.
+pub const DOM0_NAME: &str = "dom0";
+
+/// A domain.
+pub struct Domain {
+    /// What it was made from, and is made from again.
+    pub config: DomainConfig,
+    /// Its UUID.
+    pub uuid: [u8; 16],
+    /// Where it is in its life.
+    pub state: State,
+    /// When it was made, in nanoseconds since boot.
+    pub since: u64,
+}
+
+static TABLE: IrqMutex<BTreeMap<DomId, Domain>> = IrqMutex::new(BTreeMap::new());
+
+/// Rung when a domain changes its state.
+pub static CHANGED: Bell = Bell::new();
+
+/// Looks at the table, or changes it. Not to be nested.
+pub fn with<T>(act: impl FnOnce(&mut BTreeMap<DomId, Domain>) -> T) -> T {
+    act(&mut TABLE.lock())
+}
+
+/// Takes a domain into the table, or from it.
+pub fn insert(id: DomId, domain: Domain) {
+    with(|table| table.insert(id, domain));
+    CHANGED.ring();
+}
+
+/// See [`insert`].
+pub fn remove(id: DomId) -> Option<Domain> {
+    let removed = with(|table| table.remove(&id));
+    CHANGED.ring();
+    removed
+}
+
+/// The name of a domain; none for one that Dom0 has not made.
+pub fn name(id: DomId) -> Option<String> {
+    match id {
+        dom0_core::xenstore::DOM0 => Some(DOM0_NAME.into()),
+        _ => with(|table| table.get(&id).map(|domain| domain.config.name.clone())),
+    }
+}
+
+/// The number of the domain that a user has named.
+pub fn resolve(wanted: &DomainRef) -> Result<DomId> {
+    let found = with(|table| match wanted {
+        DomainRef::Id(id) => (*id == dom0_core::xenstore::DOM0 || table.contains_key(id)).then_some(*id),
+        DomainRef::Name(name) if name == DOM0_NAME => Some(dom0_core::xenstore::DOM0),
+        DomainRef::Name(name) => table.iter().find(|(_, domain)| domain.config.name == *name).map(|(id, _)| *id),
+    });
+    found.ok_or_else(|| Error::new(format!("{wanted}: no such domain; `dom list` shows those that exist")))
+}
+
+/// The same, without the control domain, which can be listed but not handled.
+pub fn resolve_guest(wanted: &DomainRef) -> Result<DomId> {
+    match resolve(wanted)? {
+        dom0_core::xenstore::DOM0 => Err(Error::new("dom0 runs the others and cannot be handled like them; `poweroff` ends it")),
+        id => Ok(id),
+    }
+}
+
+/// The state that a request leads to, if it makes sense now. Nothing changes yet.
+pub fn check(id: DomId, request: Request) -> Result<State> {
+    with(|table| {
+        let domain = table.get(&id).ok_or_else(|| gone(id))?;
+        domain.state.after(request).map_err(|refusal| Error::about(&domain.config.name, refusal))
+    })
+}
+
+/// Moves a domain to a state.
+pub fn set_state(id: DomId, state: State) {
+    with(|table| {
+        if let Some(domain) = table.get_mut(&id) {
+            domain.state = state;
+        }
+    });
+    CHANGED.ring();
+}
+
+fn gone(id: DomId) -> Error {
+    Error::new(format!("domain {id} is gone; `dom list` shows those that exist"))
+}

@@ -1,0 +1,203 @@
+//! Xenstore's service: moves bytes between the rings of domains and [`dom0_core::xenstore::Server`], which decides everything.
+//!
+//! Each turn looks once at every ring that was rung or has bytes left, serves a bounded number of requests, and lets other tasks run. Our
+//! own indices are kept here, not in the shared page, so a guest can only spoil its own connection.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use abi::DomId;
+use abi::xenstore::{ERROR_PROTO, ERROR_RINGIDX, RING_SIZE};
+use dom0_core::xenstore::{ConnId, SUPPORTED_FEATURES, Server};
+use embassy_futures::yield_now;
+use pv_guest_sdk::events::{self, Port};
+use pv_guest_sdk::sync::IrqMutex;
+
+use super::error::{Error, Result};
+use crate::hal::ports::ReadyPorts;
+use crate::hal::shared_page::SharedPage;
+
+/// Where things lie in the ring page (`abi::xenstore::XenstoreRing`).
+const REQ: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, req);
+const RSP: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, rsp);
+const REQ_CONS: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, req_cons);
+const REQ_PROD: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, req_prod);
+const RSP_CONS: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, rsp_cons);
+const RSP_PROD: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, rsp_prod);
+const FEATURES: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, server_features);
+const ERROR: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, error);
+
+/// Requests served before other tasks get a turn.
+const REQUESTS_PER_TURN: usize = 8;
+
+/// A domain's connection.
+struct Link {
+    page: SharedPage,
+    port: Port,
+    conn: ConnId,
+    taken: u32,
+    given: u32,
+    /// It has violated the protocol and is not listened to any more.
+    broken: bool,
+}
+
+#[derive(Default)]
+struct Service {
+    server: Server,
+    links: BTreeMap<DomId, Link>,
+    by_port: BTreeMap<Port, DomId>,
+    by_conn: BTreeMap<ConnId, DomId>,
+    /// Whose rings may hold bytes that are not taken yet.
+    hungry: BTreeSet<DomId>,
+}
+
+static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
+static READY: ReadyPorts = ReadyPorts::new();
+
+fn with_service<T>(act: impl FnOnce(&mut Service) -> T) -> T {
+    act(SERVICE.lock().get_or_insert_default())
+}
+
+/// Serves for ever.
+#[embassy_executor::task]
+pub async fn run() {
+    loop {
+        READY.bell.wait_for(|| READY.any().then_some(())).await;
+        while with_service(Service::turn) {
+            yield_now().await;
+        }
+    }
+}
+
+/// Reads or changes the store for Dom0 itself. Events that this causes are sent at once.
+pub fn with<T>(act: impl FnOnce(&mut Server) -> T) -> T {
+    with_service(|service| {
+        let result = act(&mut service.server);
+        service.send_all();
+        result
+    })
+}
+
+/// Begins to serve a new domain: its ring's frame, and its port, which waits for us.
+pub fn attach(domid: DomId, ring: u64, remote_port: Port) -> Result {
+    let page = SharedPage::map(domid, ring).map_err(Error::refused("map the xenstore ring"))?;
+    page.store(FEATURES, SUPPORTED_FEATURES);
+    let port = events::bind_interdomain(domid, remote_port, |port| READY.add(port)).map_err(Error::refused("bind the xenstore channel"))?;
+    with_service(|service| {
+        let conn = service.server.introduce(domid);
+        service.links.insert(domid, Link { page, port, conn, taken: 0, given: 0, broken: false });
+        service.by_port.insert(port, domid);
+        service.by_conn.insert(conn, domid);
+        service.send_all();
+    });
+    Ok(())
+}
+
+/// Forgets a domain: its connection, its nodes, its watches.
+pub fn detach(domid: DomId, uuid: &[u8; 16]) {
+    with_service(|service| {
+        service.server.depopulate(domid, uuid);
+        service.hungry.remove(&domid);
+        if let Some(link) = service.links.remove(&domid) {
+            service.by_port.remove(&link.port);
+            service.by_conn.remove(&link.conn);
+            // It is our port; that it might be closed already is no error.
+            let _ = events::close(link.port);
+        }
+        service.send_all();
+    });
+}
+
+impl Service {
+    /// One turn; whether there may be more to do at once.
+    fn turn(&mut self) -> bool {
+        let rung = READY.take().filter_map(|port| self.by_port.get(&port));
+        self.hungry.extend(rung);
+        let mut moved = false;
+        for domid in core::mem::take(&mut self.hungry) {
+            moved |= self.send(domid);
+            moved |= self.receive(domid);
+        }
+        for _ in 0..REQUESTS_PER_TURN {
+            if !self.server.step() {
+                break;
+            }
+            moved = true;
+        }
+        self.send_all();
+        // Bytes that wait behind an answer that its client does not read are looked at again when it rings.
+        moved
+    }
+
+    /// Takes what a ring holds, as far as the server has room for it.
+    fn receive(&mut self, domid: DomId) -> bool {
+        let Some(link) = self.links.get_mut(&domid).filter(|link| !link.broken) else { return false };
+        let ready = link.page.load(REQ_PROD).wrapping_sub(link.taken) as usize;
+        if ready > RING_SIZE {
+            self.give_up(domid, ERROR_RINGIDX);
+            return false;
+        }
+        let count = ready.min(self.server.room(link.conn));
+        if count > 0 {
+            let mut bytes = [0; RING_SIZE];
+            let bytes = &mut bytes[..count];
+            link.page.read_queue(REQ, RING_SIZE, link.taken, bytes);
+            let taken = self.server.input(link.conn, bytes);
+            link.taken = link.taken.wrapping_add(taken as u32);
+            link.page.store(REQ_CONS, link.taken);
+            let _ = events::send(link.port);
+        }
+        if count < ready {
+            self.hungry.insert(domid);
+        }
+        count > 0
+    }
+
+    /// Sends what waits for a domain, as far as its ring has room.
+    fn send(&mut self, domid: DomId) -> bool {
+        let Some(link) = self.links.get_mut(&domid).filter(|link| !link.broken) else { return false };
+        let before = link.given;
+        loop {
+            let bytes = self.server.output(link.conn);
+            let queued = link.given.wrapping_sub(link.page.load(RSP_CONS)) as usize;
+            if queued > RING_SIZE {
+                self.give_up(domid, ERROR_RINGIDX);
+                return false;
+            }
+            let count = bytes.len().min(RING_SIZE - queued);
+            if count == 0 {
+                break;
+            }
+            link.page.write_queue(RSP, RING_SIZE, link.given, &bytes[..count]);
+            link.given = link.given.wrapping_add(count as u32);
+            link.page.store(RSP_PROD, link.given);
+            self.server.sent(link.conn, count);
+        }
+        let moved = link.given != before;
+        if moved {
+            let _ = events::send(link.port);
+        }
+        if self.server.is_broken(link.conn) {
+            self.give_up(domid, ERROR_PROTO);
+        }
+        moved
+    }
+
+    /// Sends to all that the server names.
+    fn send_all(&mut self) {
+        while let Some(conn) = self.server.next_with_output() {
+            if let Some(domid) = self.by_conn.get(&conn).copied() {
+                self.send(domid);
+            }
+        }
+    }
+
+    /// Ends the connection of a domain that does not keep to the protocol, and says so in its page.
+    fn give_up(&mut self, domid: DomId, why: u32) {
+        if let Some(link) = self.links.get_mut(&domid) {
+            link.broken = true;
+            link.page.store(ERROR, why);
+            self.server.disconnect(link.conn);
+            let _ = events::send(link.port);
+        }
+    }
+}
