@@ -4,6 +4,7 @@
 //! `N passed, N failed, N skipped`, alone on its line, for people and programs alike.
 
 mod compare;
+mod docs;
 mod kernels;
 mod mutations;
 mod sessions;
@@ -23,6 +24,7 @@ use suite::Suite;
 pub fn run(workspace: &Workspace, options: &cli::Test) -> Result<u8> {
     let mut suite = Suite::new(options);
     source::steps(workspace, &mut suite);
+    docs::steps(workspace, &mut suite);
     kernels::steps(workspace, &mut suite);
     compare::steps(workspace, &mut suite);
     sessions::steps(workspace, &mut suite);
