@@ -20,7 +20,7 @@ pub fn domain_info<M: Machine>(hv: &Hypervisor<M>, from: u32) -> Option<DomainIn
         flags: flags(domain),
         shutdown_reason: domain.shutdown_reason,
         vcpus_online: domain.vcpus.iter().flatten().filter(|vcpu| vcpu.sched.online).count() as u32,
-        max_vcpu: domain.max_vcpus.saturating_sub(1),
+        max_vcpu: domain.max_vcpus,
         weight: hv.scheduler.weight(domain.id),
         frames: account.total,
         max_frames: account.limit,
