@@ -29,7 +29,9 @@ pub fn system_call(regs: &mut CpuUserRegs) {
     let who = running(&state, cpu);
     let mut call = Call { hv: &mut state, cpu, who, regs };
     traps::system_call(&mut call);
-    finish(state, cpu, regs);
+    if !traps::quiet(&call) {
+        finish(state, cpu, regs);
+    }
 }
 
 /// An exception of a guest.
@@ -46,13 +48,19 @@ pub fn exception(regs: &mut CpuUserRegs) {
     let mut call = Call { hv: &mut state, cpu, who, regs };
     match vector {
         NMI => {}
-        entry::BAD_RETURN => traps::bad_return(&mut call),
+        entry::BAD_RETURN => {
+            let (vector, error_code) = entry::refusal();
+            let info = ExceptionInfo { vector: vector as u8, error_code, fault_address: processor::fault_address(), debug_status: 0 };
+            traps::bad_return(&mut call, info);
+        }
         _ => {
             let info = ExceptionInfo { vector: vector as u8, error_code: call.regs.error_code, fault_address, debug_status };
             traps::exception_entry(&mut call, info);
         }
     }
-    finish(state, cpu, regs);
+    if !traps::quiet(&call) {
+        finish(state, cpu, regs);
+    }
 }
 
 /// A device or another CPU interrupts, a guest or the idle halt.
@@ -96,7 +104,8 @@ fn running(state: &State, cpu: CpuId) -> VcpuRef {
 }
 
 /// Goes back to a guest, not always the one that entered.
-#[inline]
+#[cold]
+#[inline(never)]
 fn finish(mut state: Held, cpu: CpuId, regs: &mut CpuUserRegs) {
     loop {
         let Some(who) = state.cpus[cpu].current else {

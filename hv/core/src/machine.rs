@@ -5,7 +5,7 @@
 
 use core::sync::atomic::AtomicU64;
 
-use zerocopy::FromZeros;
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::frames::FrameRun;
 use crate::ids::{CpuId, CpuMask, Mfn};
@@ -58,6 +58,19 @@ pub trait Machine: 'static {
     fn copy_from_guest(&self, address: u64, into: &mut [u8]) -> Result<(), GuestFault>;
     /// Copies to the running guest's address space; a read-only page is a fault.
     fn copy_to_guest(&self, address: u64, from: &[u8]) -> Result<(), GuestFault>;
+
+    /// Reads `N` words from the running guest's address space: [`Machine::copy_from_guest`] for the short frames of the hot paths.
+    #[inline]
+    fn read_words<const N: usize>(&self, address: u64) -> Result<[u64; N], GuestFault> {
+        let mut words = [0; N];
+        self.copy_from_guest(address, words.as_mut_bytes())?;
+        Ok(words)
+    }
+    /// Writes `N` words likewise.
+    #[inline]
+    fn write_words<const N: usize>(&self, address: u64, words: [u64; N]) -> Result<(), GuestFault> {
+        self.copy_to_guest(address, words.as_bytes())
+    }
 
     // Translation
 

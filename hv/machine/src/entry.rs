@@ -5,15 +5,12 @@
 //! copy, or an interrupt in the idle halt) it is a plain interrupt frame.
 
 use core::arch::{asm, naked_asm};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::context::CpuUserRegs;
 
 use crate::msr;
 use crate::percpu::{ENTRY_WORDS, EntryWords};
-
-/// `entry_vector` of a system call: what no exception or interrupt has (Xen's `TRAP_syscall`).
-pub const SYSCALL_VECTOR: u32 = 0x100;
 
 macro_rules! save_registers {
     () => {
@@ -101,7 +98,6 @@ macro_rules! system_call_entry {
                 concat!("push ", $selector),
                 "push rcx",
                 "push 0",
-                "mov dword ptr [rsp + 4], 0x100",
                 save_registers!(),
                 "mov rdi, rsp",
                 "sub rsp, 8",
@@ -152,6 +148,15 @@ unsafe extern "C" fn bad_return() {
 
 /// `entry_vector` when the way back to the guest failed.
 pub const BAD_RETURN: u32 = 0x101;
+
+/// The exception that IRET raised on each CPU when it refused a guest's frame: its vector in the upper half, its error code in the lower.
+static REFUSALS: [AtomicU64; crate::percpu::RUNNING_CPUS] = [const { AtomicU64::new(0) }; crate::percpu::RUNNING_CPUS];
+
+/// Vector and error code of the exception that made [`BAD_RETURN`] on this CPU.
+pub fn refusal() -> (u32, u32) {
+    let refusal = REFUSALS[crate::percpu::id()].load(Ordering::Relaxed);
+    ((refusal >> 32) as u32, refusal as u32)
+}
 
 /// The 256 gates, 16 bytes apart: each pushes an error code where the processor does not, and its vector.
 #[unsafe(naked)]
@@ -272,7 +277,13 @@ extern "C" fn inside(regs: &mut CpuUserRegs) {
         return; // NMI: nothing here asks for one; QEMU's monitor can send it.
     }
     match crate::uaccess::fixup(regs.rip) {
-        Some(to) => regs.rip = to,
+        Some(to) => {
+            if to == bad_return as *const () as u64 {
+                let refusal = u64::from(regs.entry_vector) << 32 | u64::from(regs.error_code);
+                REFUSALS[crate::percpu::id()].store(refusal, Ordering::Relaxed);
+            }
+            regs.rip = to;
+        }
         None => crate::panic_exception(regs),
     }
 }

@@ -117,6 +117,16 @@ impl Machine for X86 {
         uaccess::copy_to_guest(address, from)
     }
 
+    #[inline(always)]
+    fn read_words<const N: usize>(&self, address: u64) -> Result<[u64; N], GuestFault> {
+        uaccess::read_words(address)
+    }
+
+    #[inline(always)]
+    fn write_words<const N: usize>(&self, address: u64, words: [u64; N]) -> Result<(), GuestFault> {
+        uaccess::write_words(address, words)
+    }
+
     #[inline]
     fn load_page_table(&self, root: Mfn) {
         paging::load(root);

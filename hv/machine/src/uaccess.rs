@@ -34,39 +34,32 @@ fn permitted(address: u64, length: usize) -> bool {
 /// One side is a valid object of the hypervisor of `length` bytes, the other a range that [`permitted`] allows.
 #[inline(always)]
 unsafe fn copy(to: u64, from: u64, length: usize) -> bool {
-    let failed: u64;
-    let smap = SMAP.load(Ordering::Relaxed);
-    if smap {
-        // SAFETY: CR4.SMAP is on, so STAC exists.
-        unsafe { asm!("stac", options(nostack)) };
-    }
-    // SAFETY: the caller's promise; a fault on the guest's side goes to label 4 through the exception table, with the count not zero.
-    // The direction flag is clear in the hypervisor.
-    unsafe {
-        asm!(
-            "2: rep movsq",
-            "mov ecx, {tail:e}",
-            "3: rep movsb",
-            "xor {failed:e}, {failed:e}",
-            "jmp 5f",
-            "4: mov {failed:e}, 1",
-            "5:",
-            ".pushsection .ex_table, \"a\"",
-            ".long 2b - ., 4b - .",
-            ".long 3b - ., 4b - .",
-            ".popsection",
-            tail = in(reg) length & 7,
-            failed = out(reg) failed,
-            inout("rcx") length / 8 => _,
-            inout("rdi") to => _,
-            inout("rsi") from => _,
-            options(nostack),
-        );
-    }
-    if smap {
-        // SAFETY: as above.
-        unsafe { asm!("clac", options(nostack)) };
-    }
+    let mut failed = 0u64;
+    user_access(|| {
+        // SAFETY: the caller's promise; a fault on the guest's side goes to label 4 through the exception table. The direction flag is
+        // clear in the hypervisor.
+        unsafe {
+            asm!(
+                "2: rep movsq",
+                "mov ecx, {tail:e}",
+                "3: rep movsb",
+                "xor {failed:e}, {failed:e}",
+                "jmp 5f",
+                "4: mov {failed:e}, 1",
+                "5:",
+                ".pushsection .ex_table, \"a\"",
+                ".long 2b - ., 4b - .",
+                ".long 3b - ., 4b - .",
+                ".popsection",
+                tail = in(reg) length & 7,
+                failed = inout(reg) failed,
+                inout("rcx") length / 8 => _,
+                inout("rdi") to => _,
+                inout("rsi") from => _,
+                options(nostack),
+            );
+        }
+    });
     failed == 0
 }
 
@@ -94,6 +87,88 @@ pub fn copy_to_guest(address: u64, from: &[u8]) -> Result<(), GuestFault> {
         true => Ok(()),
         false => Err(GuestFault),
     }
+}
+
+/// Reads words one by one: shorter than a string copy for the few that a frame has.
+#[inline(always)]
+pub fn read_words<const N: usize>(address: u64) -> Result<[u64; N], GuestFault> {
+    if !permitted(address, N * 8) {
+        return Err(GuestFault);
+    }
+    let mut failed = 0u32;
+    let words = user_access(|| {
+        core::array::from_fn(|index| {
+            let word: u64;
+            // SAFETY: the range was checked; a fault goes on behind the load, with the failure noted.
+            unsafe {
+                asm!(
+                    "2: mov {word}, [{address}]",
+                    "3:",
+                    ".pushsection .text.fixup, \"ax\"",
+                    "4: mov {failed:e}, 1",
+                    "jmp 3b",
+                    ".popsection",
+                    ".pushsection .ex_table, \"a\"",
+                    ".long 2b - ., 4b - .",
+                    ".popsection",
+                    word = out(reg) word,
+                    address = in(reg) address.wrapping_add(index as u64 * 8),
+                    failed = inout(reg) failed,
+                    options(nostack, readonly, preserves_flags),
+                );
+            }
+            word
+        })
+    });
+    if failed == 0 { Ok(words) } else { Err(GuestFault) }
+}
+
+/// Writes words one by one.
+#[inline(always)]
+pub fn write_words<const N: usize>(address: u64, words: [u64; N]) -> Result<(), GuestFault> {
+    if !permitted(address, N * 8) {
+        return Err(GuestFault);
+    }
+    let mut failed = 0u32;
+    user_access(|| {
+        for (index, word) in words.into_iter().enumerate() {
+            // SAFETY: as in `read_words`; what is written is the guest's own memory.
+            unsafe {
+                asm!(
+                    "2: mov [{address}], {word}",
+                    "3:",
+                    ".pushsection .text.fixup, \"ax\"",
+                    "4: mov {failed:e}, 1",
+                    "jmp 3b",
+                    ".popsection",
+                    ".pushsection .ex_table, \"a\"",
+                    ".long 2b - ., 4b - .",
+                    ".popsection",
+                    word = in(reg) word,
+                    address = in(reg) address.wrapping_add(index as u64 * 8),
+                    failed = inout(reg) failed,
+                    options(nostack, preserves_flags),
+                );
+            }
+        }
+    });
+    if failed == 0 { Ok(()) } else { Err(GuestFault) }
+}
+
+/// Does `access` with user pages reachable.
+#[inline(always)]
+fn user_access<R>(access: impl FnOnce() -> R) -> R {
+    let smap = SMAP.load(Ordering::Relaxed);
+    if smap {
+        // SAFETY: CR4.SMAP is on, so STAC exists.
+        unsafe { asm!("stac", options(nostack)) };
+    }
+    let result = access();
+    if smap {
+        // SAFETY: as above.
+        unsafe { asm!("clac", options(nostack)) };
+    }
+    result
 }
 
 /// A row of the exception table: distances from each field to an instruction that may fault and to where it goes on.

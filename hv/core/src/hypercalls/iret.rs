@@ -5,7 +5,7 @@ use abi::vm_assist::TYPE_ARCHITECTURAL_IOPL;
 
 use crate::call::{Call, Outcome};
 use crate::ids::Mfn;
-use crate::machine::Machine;
+use crate::machine::{GuestFault, Machine};
 use crate::traps::bounce::{IF, IOPL};
 use crate::traps::mode;
 
@@ -16,7 +16,7 @@ const RESERVED_ONE: u64 = 2;
 /// Replaces the caller's registers by the frame; crashes a guest whose frame cannot be read, or that has no user page table.
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, _: [u64; 5]) -> Outcome {
     let rsp = call.regs.rsp;
-    let Ok(frame) = call.read::<IretContext>(rsp) else {
+    let Ok(frame) = read_frame(call, rsp) else {
         call.hv.crash_domain(call.who.domain, format_args!("iret: its frame at {rsp:#x} cannot be read"));
         return Outcome::Gone;
     };
@@ -26,6 +26,12 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, _: [u64; 5]) -> Outcome {
     }
     restore(call, &frame);
     Outcome::Replaced
+}
+
+#[inline(always)]
+fn read_frame<M: Machine>(call: &Call<'_, M>, rsp: u64) -> Result<IretContext, GuestFault> {
+    let [rax, r11, rcx, flags, rip, cs, rflags, rsp, ss] = call.hv.machine.read_words(rsp)?;
+    Ok(IretContext { rax, r11, rcx, flags, rip, cs, rflags, rsp, ss })
 }
 
 fn enter_user<M: Machine>(call: &mut Call<'_, M>) -> Result<(), mode::NoUserTable> {

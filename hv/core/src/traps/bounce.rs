@@ -5,8 +5,6 @@ use core::sync::atomic::Ordering;
 
 use abi::context::CpuUserRegs;
 use abi::segment::{FLAT_KERNEL_CS, FLAT_KERNEL_SS};
-use zerocopy::IntoBytes;
-
 use super::mode;
 use crate::ids::Mfn;
 use crate::machine::{GuestFault, Machine};
@@ -42,39 +40,44 @@ pub fn swap_upcall_mask<M: Machine>(machine: &M, vcpu: &Vcpu, mask: bool) -> boo
     before
 }
 
-/// The most words between r11 and rip: ds, es, fs, gs of a failsafe frame. An exception has one at most, its error code.
-const BETWEEN: usize = 4;
+/// What an entry has between r11 and rip.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Between {
+    /// An event, a system call, an exception without error code.
+    Nothing,
+    /// An exception's error code.
+    ErrorCode(u32),
+}
 
 /// Makes the running vCPU continue at `target` in kernel mode, with what it was doing on its kernel stack: from low to high rcx,
-/// r11, the words `between` (four at most), rip, cs with the saved upcall mask in bits 32-39, rflags, rsp, ss.
+/// r11, what is `between`, rip, cs with the saved upcall mask in bits 32-39, rflags, rsp, ss.
 ///
 /// # Errors
 /// The kernel stack cannot be written: the guest cannot go on.
-pub fn bounce<M: Machine>(
-    machine: &M,
-    vcpu: &mut Vcpu,
-    regs: &mut CpuUserRegs,
-    target: Target,
-    between: &[u64],
-) -> Result<(), GuestFault> {
+#[inline]
+pub fn bounce<M: Machine>(machine: &M, vcpu: &mut Vcpu, regs: &mut CpuUserRegs, target: Target, between: Between) -> Result<(), GuestFault> {
     let from_kernel = vcpu.in_kernel;
     let stack = if from_kernel { regs.rsp } else { vcpu.kernel_sp } & !15;
     mode::to_kernel(machine, vcpu);
     let masked = swap_upcall_mask(machine, vcpu, target.mask_events);
     let cs = u64::from(if from_kernel { regs.cs & !3 } else { regs.cs }) | u64::from(masked) << 32;
     let flags = regs.rflags & !(IF | IOPL) | u64::from(vcpu.iopl) | if masked { 0 } else { IF };
-    let mut frame = [0, 0, 0, 0, 0, 0, regs.rip, cs, flags, regs.rsp, u64::from(regs.ss)];
-    let first = BETWEEN - between.len();
-    frame[first] = regs.rcx;
-    frame[first + 1] = regs.r11;
-    frame[first + 2..BETWEEN + 2].copy_from_slice(between);
-    let words = &frame[first..];
-    let bottom = stack.wrapping_sub(words.len() as u64 * 8);
-    machine.copy_to_guest(bottom, words.as_bytes())?;
+    let (rcx, r11, rip, rsp, ss) = (regs.rcx, regs.r11, regs.rip, regs.rsp, u64::from(regs.ss));
+    let bottom = match between {
+        Between::Nothing => push(machine, stack, [rcx, r11, rip, cs, flags, rsp, ss]),
+        Between::ErrorCode(code) => push(machine, stack, [rcx, r11, code.into(), rip, cs, flags, rsp, ss]),
+    }?;
     regs.rip = target.address;
     regs.cs = FLAT_KERNEL_CS;
     regs.rsp = bottom;
     regs.ss = FLAT_KERNEL_SS;
     regs.rflags &= !CLEARED;
     Ok(())
+}
+
+#[inline(always)]
+fn push<M: Machine, const N: usize>(machine: &M, stack: u64, frame: [u64; N]) -> Result<u64, GuestFault> {
+    let bottom = stack.wrapping_sub(N as u64 * 8);
+    machine.write_words(bottom, frame)?;
+    Ok(bottom)
 }

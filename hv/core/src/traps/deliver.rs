@@ -2,11 +2,11 @@
 
 use core::sync::atomic::Ordering;
 
-use abi::callback::{TYPE_EVENT, TYPE_FAILSAFE, TYPE_SYSCALL, TYPE_SYSCALL32};
+use abi::callback::{TYPE_EVENT, TYPE_SYSCALL, TYPE_SYSCALL32};
 use abi::segment::FLAT_RING3_CS32;
 use abi::trap::{FLAGS_MASK_EVENTS, HAS_ERROR_CODE, INVALID_OPCODE};
 
-use super::bounce::{self, Target};
+use super::bounce::{self, Between, Target};
 use crate::call::Call;
 use crate::ids::Mfn;
 use crate::machine::Machine;
@@ -21,36 +21,31 @@ fn has_error_code(vector: u8) -> bool {
 }
 
 /// Delivers exception `vector` to the guest's handler.
+#[inline]
 pub fn deliver_trap<M: Machine>(call: &mut Call<'_, M>, vector: u8, error_code: u32) {
-    let code = has_error_code(vector).then_some(error_code);
-    raise(call, vector, code);
+    let between = if has_error_code(vector) { Between::ErrorCode(error_code) } else { Between::Nothing };
+    raise(call, vector, between);
 }
 
 /// Enters the handler that the guest's trap table names for `vector`; a guest without one, or whose stack is gone, is crashed.
-pub fn raise<M: Machine>(call: &mut Call<'_, M>, vector: u8, error_code: Option<u32>) {
-    let trap = call.vcpu().traps[usize::from(vector)];
+pub fn raise<M: Machine>(call: &mut Call<'_, M>, vector: u8, between: Between) {
+    let vcpu = call.hv.vcpu_mut(call.who).expect("the caller exists while it runs");
+    let trap = vcpu.traps[usize::from(vector)];
     if trap.address == 0 {
-        return no_handler(call, vector, error_code);
+        return no_handler(call, vector, between);
     }
     let target = Target { address: trap.address, mask_events: trap.flags & FLAGS_MASK_EVENTS != 0 };
-    match error_code {
-        Some(code) => enter_at(call, target, &[code.into()]),
-        None => enter_at(call, target, &[]),
-    }
+    enter_at(call, target, between);
 }
 
 /// Enters the guest's kernel at `target`; a guest whose stack is gone is crashed.
-pub fn enter_at<M: Machine>(call: &mut Call<'_, M>, target: Target, between: &[u64]) {
+#[inline]
+fn enter_at<M: Machine>(call: &mut Call<'_, M>, target: Target, between: Between) {
     let vcpu = call.hv.domains.get_mut(call.who.domain).and_then(|domain| domain.vcpu_mut(call.who.vcpu));
     let vcpu = vcpu.expect("the caller exists while it runs");
     let areas_stale = vcpu.time.areas_stale;
     if bounce::bounce(&call.hv.machine, vcpu, call.regs, target, between).is_err() {
-        let (sp, rip) = (call.regs.rsp, call.regs.rip);
-        let user_sp = call.vcpu().kernel_sp;
-        call.hv.crash_domain(
-            call.who.domain,
-            format_args!("its kernel stack cannot be written (rsp {sp:#x}, kernel_sp {user_sp:#x}, rip {rip:#x}, entering {:#x})", target.address),
-        );
+        bad_stack(call, target.address);
     } else if areas_stale {
         // The kernel's page table is loaded now.
         call.hv.publish_if_stale(call.who);
@@ -58,8 +53,19 @@ pub fn enter_at<M: Machine>(call: &mut Call<'_, M>, target: Target, between: &[u
 }
 
 #[cold]
-fn no_handler<M: Machine>(call: &mut Call<'_, M>, vector: u8, error_code: Option<u32>) {
-    let (rip, rsp, code) = (call.regs.rip, call.regs.rsp, error_code.unwrap_or(0));
+fn bad_stack<M: Machine>(call: &mut Call<'_, M>, target: u64) {
+    let (sp, rip) = (call.regs.rsp, call.regs.rip);
+    let kernel_sp = call.vcpu().kernel_sp;
+    call.hv.crash_domain(
+        call.who.domain,
+        format_args!("its kernel stack cannot be written (rsp {sp:#x}, kernel_sp {kernel_sp:#x}, rip {rip:#x}, entering {target:#x})"),
+    );
+}
+
+#[cold]
+fn no_handler<M: Machine>(call: &mut Call<'_, M>, vector: u8, between: Between) {
+    let code = if let Between::ErrorCode(code) = between { code } else { 0 };
+    let (rip, rsp) = (call.regs.rip, call.regs.rsp);
     let address = fault_address(call).unwrap_or(0);
     call.hv.crash_domain(
         call.who.domain,
@@ -83,7 +89,7 @@ fn callback(vcpu: &Vcpu, kind: u16) -> Option<Target> {
 /// handler is not entered: it may still be polling.
 pub fn deliver_event<M: Machine>(call: &mut Call<'_, M>) {
     if let Some(target) = callback(call.vcpu(), TYPE_EVENT) {
-        enter_at(call, Target { mask_events: true, ..target }, &[]);
+        enter_at(call, Target { mask_events: true, ..target }, Between::Nothing);
     }
 }
 
@@ -92,26 +98,10 @@ pub fn deliver_event<M: Machine>(call: &mut Call<'_, M>) {
 pub fn deliver_system_call<M: Machine>(call: &mut Call<'_, M>) {
     let kind = if call.regs.cs == FLAT_RING3_CS32 { TYPE_SYSCALL32 } else { TYPE_SYSCALL };
     match callback(call.vcpu(), kind) {
-        Some(target) => enter_at(call, target, &[]),
+        Some(target) => enter_at(call, target, Between::Nothing),
         None => {
             call.regs.rip = call.regs.rip.wrapping_sub(2);
             deliver_trap(call, INVALID_OPCODE, 0);
         }
-    }
-}
-
-/// The processor refused to return to the guest: a selector that is no usable segment. The guest's failsafe entry finds its data
-/// selectors in the frame, which are null from now on; a guest without one is crashed.
-#[cold]
-pub fn bad_return<M: Machine>(call: &mut Call<'_, M>) {
-    let regs = &*call.regs;
-    let (rip, cs, ss) = (regs.rip, regs.cs, regs.ss);
-    let selectors = [regs.ds, regs.es, regs.fs, regs.gs].map(u64::from);
-    match callback(call.vcpu(), TYPE_FAILSAFE) {
-        Some(target) => enter_at(call, target, &selectors),
-        None => call.hv.crash_domain(
-            call.who.domain,
-            format_args!("it cannot be returned to (rip {rip:#x}, cs {cs:#x}, ss {ss:#x}), and it registered no failsafe callback"),
-        ),
     }
 }

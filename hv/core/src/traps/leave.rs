@@ -16,6 +16,12 @@ pub enum Way {
     Exit(MachineExit),
 }
 
+/// True if the running vCPU can go on as it is: the common case, decided in a few instructions.
+#[inline(always)]
+pub fn quiet<M: Machine>(call: &Call<'_, M>) -> bool {
+    !call.hv.cpus[call.cpu].reschedule && !pending(call)
+}
+
 /// Prepares the return of the running vCPU.
 #[inline]
 pub fn leave<M: Machine>(call: &mut Call<'_, M>) -> Way {
@@ -32,8 +38,8 @@ pub fn leave<M: Machine>(call: &mut Call<'_, M>) -> Way {
     Way::Guest
 }
 
-#[inline]
-fn pending<M: Machine>(call: &mut Call<'_, M>) -> bool {
+#[inline(always)]
+fn pending<M: Machine>(call: &Call<'_, M>) -> bool {
     call.hv.vcpu(call.who).is_some_and(|vcpu| upcall::deliverable(&call.hv.machine, vcpu))
 }
 

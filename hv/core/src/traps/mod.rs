@@ -15,6 +15,7 @@ mod page_fault;
 mod privileged;
 mod registers;
 
-pub use deliver::{bad_return, deliver_trap, raise};
+pub use deliver::{deliver_trap, raise};
+pub use exception::bad_return;
 pub use enter::{ExceptionInfo, exception_entry, system_call};
-pub use leave::{Way, leave};
+pub use leave::{Way, leave, quiet};

@@ -22,6 +22,7 @@ const USER: u32 = 4;
 const TRIES: usize = 4;
 
 /// Resolves a page fault, or delivers it.
+#[inline(never)]
 pub fn page_fault<M: Machine>(call: &mut Call<'_, M>, info: ExceptionInfo) {
     if let Some(page) = call.hv.machine.ldt_page(info.fault_address) {
         return ldt_fault(call, info, page);
@@ -66,6 +67,7 @@ fn settle<M: Machine>(call: &mut Call<'_, M>) {
 }
 
 /// Carries out a guest kernel's write to one of its own L1 tables; false if it is not that.
+#[inline(never)]
 fn emulate_write<M: Machine>(call: &mut Call<'_, M>, address: u64) -> bool {
     let assist = call.domain().assists >> TYPE_WRITABLE_PAGETABLES & 1 != 0;
     let vcpu = call.vcpu();

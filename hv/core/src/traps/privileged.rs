@@ -3,6 +3,7 @@
 use abi::trap::{DEBUG, GENERAL_PROTECTION, INVALID_OPCODE};
 use abi::vm_assist::TYPE_ARCHITECTURAL_IOPL;
 
+use super::bounce::Between;
 use super::deliver::{deliver_trap, raise};
 use super::fetch::Code;
 use super::registers::Frame;
@@ -29,6 +30,7 @@ const NO_CMOS: u8 = 0xff;
 struct Fault;
 
 /// #GP: emulates the instruction, delivers INT n to its gate, or hands the fault to the guest.
+#[inline(never)]
 pub fn general_protection<M: Machine>(call: &mut Call<'_, M>, error_code: u32) {
     let code = Code::at(&call.hv.machine, call.regs.rip);
     let Ok(insn) = decode::decode(code.bytes()) else {
@@ -52,6 +54,7 @@ pub fn general_protection<M: Machine>(call: &mut Call<'_, M>, error_code: u32) {
 }
 
 /// #UD: the forced-emulation prefix before CPUID, or the guest's own fault.
+#[inline(never)]
 pub fn invalid_opcode<M: Machine>(call: &mut Call<'_, M>) {
     let code = Code::at(&call.hv.machine, call.regs.rip);
     match decode::decode_forced(code.bytes()) {
@@ -91,7 +94,7 @@ fn interrupt<M: Machine>(call: &mut Call<'_, M>, insn: &Insn, vector: u8, privil
     let trap = call.vcpu().traps[usize::from(vector)];
     if trap.address != 0 && privilege.may_interrupt(trap.flags & abi::trap::FLAGS_DPL_MASK) {
         privop::retire(insn, &mut frame(call).0);
-        return raise(call, vector, None);
+        return raise(call, vector, Between::Nothing);
     }
     deliver_trap(call, GENERAL_PROTECTION, privop::interrupt_error_code(vector));
 }
@@ -242,6 +245,8 @@ fn write_msr<M: Machine>(call: &mut Call<'_, M>, number: u32, value: u64) -> Res
 }
 
 /// MSR 0x40000000: the guest wants a hypercall page in one of its frames (by MFN: a PV guest knows no other).
+#[cold]
+#[inline(never)]
 fn hypercall_page<M: Machine>(call: &mut Call<'_, M>, mfn: u64) -> Result<Reply, Fault> {
     let (mfn, domain) = (Mfn(mfn), call.who.domain);
     call.hv.mm().get_frame_as(mfn, domain, PageType::Writable).map_err(|_| Fault)?;
