@@ -527,3 +527,23 @@ fn a_vcpu_that_has_tables_keeps_them() {
     world.state(SECOND).initialised = false;
     assert_eq!(context::get(&world.kit.hv, SECOND).unwrap_err(), Errno::NODATA);
 }
+
+#[test]
+fn a_descriptor_table_is_taken_with_the_page_tables_or_not_at_all() {
+    let (mut world, guest, good) = fresh_vcpu();
+    // A frame that the guest maps writable is no descriptor table; one that it does not map may be.
+    let mut context = good;
+    (context.gdt_ents, context.gdt_frames[0]) = (512, guest.frames[9].0);
+    assert_eq!(initialise(&mut world, &context), error(Errno::INVAL));
+    assert_eq!(world.kit.update_va(1, guest.va(9), 0, 0), 0);
+    context.ctrlreg[3] = 0;
+    assert_eq!(initialise(&mut world, &context), error(Errno::INVAL));
+    let state = world.state(SECOND);
+    assert_eq!((state.gdt_entries, state.gdt_frames[0]), (0, 0));
+    world.kit.check();
+    context.ctrlreg[3] = good.ctrlreg[3];
+    assert_eq!(initialise(&mut world, &context), 0);
+    let state = world.state(SECOND);
+    assert_eq!((state.gdt_entries, state.gdt_frames[0]), (512, guest.frames[9].0));
+    world.kit.check();
+}

@@ -42,7 +42,7 @@ impl<M: Machine> Hypervisor<M> {
         let now = self.machine.now();
         if deadline == 0 {
             self.stop_singleshot(who);
-        } else if deadline > i64::MAX as u64 || deadline.saturating_sub(now) >= HUGE {
+        } else if deadline.saturating_sub(now) >= HUGE {
             self.set_singleshot(who, now.saturating_add(SOON));
         } else {
             self.set_singleshot(who, deadline);
