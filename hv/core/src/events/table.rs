@@ -113,9 +113,6 @@ impl DomainEvents {
 
     /// The lowest free port, and whether its bucket is still to be made.
     fn find_free(&self) -> Result<(u32, bool), Errno> {
-        if self.limit == 0 {
-            return Err(Errno::NOSPC);
-        }
         for number in self.lowest_free.max(1)..=self.limit {
             match self.port(number) {
                 None => return Ok((number, true)),

@@ -94,7 +94,7 @@ pub(super) fn unpin<M: Machine>(hv: &mut Hypervisor<M>, grant: Grant) {
         .less(grant.write)
         .expect("every use of a grant was counted");
     let done = !used.in_use();
-    *record = if done { Active::default() } else { used };
+    *record = used;
     granter.grants.in_use -= u32::from(done);
     unmark(
         hv.machine.word(mfn, slot),
