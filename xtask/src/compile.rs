@@ -1,4 +1,4 @@
-//! Compiles what runs inside the machine. The flags of each kind of build stand here and nowhere else.
+//! Compiles what runs inside the machine. How each program is linked, its own build script says.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use crate::deps::{self, Toolchain};
 use crate::progress::say;
 use crate::workspace::Workspace;
 
-/// One kind of bare-metal build: what shares flags, and so a target folder.
+/// One kind of bare-metal build. Each has a target folder, so that one need not wait for the other's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The hypervisor.
@@ -25,21 +25,6 @@ impl Kind {
         match self {
             Self::Hypervisor => "hv",
             Self::Guest => "guest",
-        }
-    }
-
-    /// Flags for rustc.
-    fn flags(self, workspace: &Workspace) -> Vec<String> {
-        match self {
-            // PML4 slots 256-271 lie outside the top 2 GiB, so addresses must be relative to RIP; but the image is linked at one
-            // address and relocates nothing.
-            Self::Hypervisor => {
-                let script = workspace.root.join("hv/machine/link.ld");
-                let script = format!("-Clink-arg=-T{}", script.display());
-                vec!["-Crelocation-model=pic".into(), "-Clink-arg=-no-pie".into(), script]
-            }
-            // The SDK's build script says how a guest is linked, so that a plain `cargo build` outside this tree does the same.
-            Self::Guest => Vec::new(),
         }
     }
 }
@@ -116,8 +101,8 @@ pub fn cargo(workspace: &Workspace, kind: Kind, subcommand: &str) -> Result<Comm
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&workspace.root).arg(subcommand);
     cargo.args(["--release", "--target", deps::TARGET, "--target-dir"]).arg(workspace.build(kind.folder()));
-    // Encoded flags win over all other sources, so that a RUSTFLAGS of the user's cannot replace what the image needs to boot.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", kind.flags(workspace).join("\u{1f}"));
+    // Encoded flags win over all other sources, so that a RUSTFLAGS of the user's cannot change what has to boot.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "");
     toolchain.apply(&mut cargo);
     Ok(cargo)
 }

@@ -44,7 +44,7 @@ impl Workspace {
         folder(self.root.join("target/cache"))
     }
 
-    /// Cargo's target folder for one kind of build. Builds with different flags would otherwise undo each other's work.
+    /// Cargo's target folder for one kind of build.
     pub fn build(&self, kind: &str) -> PathBuf {
         self.target.join(kind)
     }
