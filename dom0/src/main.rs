@@ -22,6 +22,7 @@ entry!(main);
 fn main(info: &'static BootInfo) {
     files::init(info.module());
     terminal::init();
+    hal::timer::init();
     hal::executor::run(|spawner| {
         domains::start(spawner);
         spawner.spawn(shell::run().expect("the first task fits"));

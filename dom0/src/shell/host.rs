@@ -2,12 +2,12 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use dom0_core::fs::{Kind, Tree};
 use dom0_core::render::{self, Memory};
 
 use super::execute::Result;
+use crate::hal::tasks;
 use crate::{files, hal, terminal};
 
 fn tree() -> core::result::Result<&'static Tree<'static>, String> {
@@ -60,16 +60,15 @@ pub fn dmesg() -> Result {
 
 /// Lists Dom0's tasks.
 pub fn ps() -> Result {
-    let tasks: Vec<_> = crate::domains::tasks();
-    terminal::print(&render::ps(&tasks));
+    terminal::print(&render::ps(&tasks::list()));
     Ok(())
 }
 
 /// Shows Dom0's memory.
 pub fn free() -> Result {
-    let (used, total) = pv_guest_sdk::memory::used_frames();
+    let (used, free) = pv_guest_sdk::memory::used_frames();
     let archive = files::size() as u64;
-    let memory = Memory { total: total * 4096, heap: pv_guest_sdk::heap::size() as u64, files: archive, free: (total - used) * 4096 };
+    let memory = Memory { total: (used + free) * 4096, heap: pv_guest_sdk::heap::size() as u64, files: archive, free: free * 4096 };
     terminal::print(&render::free(&memory).to_string());
     Ok(())
 }

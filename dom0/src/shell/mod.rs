@@ -9,11 +9,20 @@ mod input;
 
 use dom0_core::exec;
 
+use crate::hal::tasks;
 use crate::{files, power, terminal};
 
 /// Runs `/etc/exec` and switches off, or prompts for ever.
 #[embassy_executor::task]
 pub async fn run() {
+    hal::tasks::named("shell", serve()).await;
+}
+
+async fn serve() {
+    tasks::named("shell", shell()).await
+}
+
+async fn shell() {
     if let Some(status) = batch().await {
         power::off(status);
     }
