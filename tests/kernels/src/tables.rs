@@ -8,10 +8,7 @@ use pv_guest_sdk::{BootInfo, hypercall, memory};
 
 /// The kernel's top-level table, where the builder mapped it, read-only.
 pub fn kernel_root() -> *const u64 {
-    BootInfo::get()
-        .expect("the SDK has started")
-        .start_info()
-        .pt_base as *const u64
+    BootInfo::get().expect("the SDK has started").start_info().pt_base as *const u64
 }
 
 /// The machine frame of the kernel's top-level table.
@@ -34,12 +31,7 @@ pub fn page() -> (NonNull<u8>, u64) {
 /// # Safety
 /// As for [`hypercall::mmuext_op`].
 pub unsafe fn ext(cmd: u32, arg1: u64, arg2: u64) -> hypercall::Result<()> {
-    let request = MmuextOp {
-        cmd,
-        arg1,
-        arg2,
-        ..Default::default()
-    };
+    let request = MmuextOp { cmd, arg1, arg2, ..Default::default() };
     // SAFETY: the caller's obligation.
     unsafe { hypercall::mmuext_op(&[request]) }
 }

@@ -16,10 +16,7 @@ pub fn null() -> u64 {
 
 /// The same, eight in one multicall, for each.
 pub fn in_multicall() -> u64 {
-    let mut batch = [MulticallEntry {
-        op: XEN_VERSION,
-        ..Default::default()
-    }; 8];
+    let mut batch = [MulticallEntry { op: XEN_VERSION, ..Default::default() }; 8];
     // SAFETY: as above.
     count(|_| unsafe { hypercall::multicall(&mut batch) }.expect("a valid batch")) / 8
 }

@@ -9,10 +9,7 @@ fn send_on(port: u32) -> u64 {
     let argument = Port { port };
     // SAFETY: the structure of the operation.
     count(|_| unsafe {
-        hypercall::raw(
-            EVENT_CHANNEL_OP,
-            [OP_SEND.into(), (&raw const argument) as u64, 0, 0, 0],
-        );
+        hypercall::raw(EVENT_CHANNEL_OP, [OP_SEND.into(), (&raw const argument) as u64, 0, 0, 0]);
     })
 }
 

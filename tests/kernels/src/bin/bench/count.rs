@@ -22,9 +22,7 @@ pub fn calibrate() {
     let ticks = median(|| {
         let start = now();
         // SAFETY: changes one register.
-        unsafe {
-            asm!("2:", "dec {0}", "jnz 2b", inout(reg) KNOWN / 2 => _, options(nomem, nostack))
-        };
+        unsafe { asm!("2:", "dec {0}", "jnz 2b", inout(reg) KNOWN / 2 => _, options(nomem, nostack)) };
         now() - start
     });
     TICKS.store(ticks, Ordering::Relaxed);

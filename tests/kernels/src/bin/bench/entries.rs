@@ -6,14 +6,10 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pv_guest_sdk::abi::callback::{
-    FLAG_MASK_EVENTS, OP_REGISTER, Register, TYPE_EVENT, TYPE_SYSCALL,
-};
+use pv_guest_sdk::abi::callback::{FLAG_MASK_EVENTS, OP_REGISTER, Register, TYPE_EVENT, TYPE_SYSCALL};
 use pv_guest_sdk::abi::hypercall::{CALLBACK_OP, IRET, SET_TRAP_TABLE, UPDATE_VA_MAPPING};
 use pv_guest_sdk::abi::segment::FLAT_KERNEL_CS;
-use pv_guest_sdk::abi::trap::{
-    BREAKPOINT, FLAGS_MASK_EVENTS, INVALID_OPCODE, OVERFLOW, PAGE_FAULT, TrapInfo,
-};
+use pv_guest_sdk::abi::trap::{BREAKPOINT, FLAGS_MASK_EVENTS, INVALID_OPCODE, OVERFLOW, PAGE_FAULT, TrapInfo};
 use pv_guest_sdk::{BootInfo, hypercall, memory};
 
 unsafe extern "C" {
@@ -127,11 +123,7 @@ global_asm!(
 
 /// Puts these entry points in the place of the SDK's.
 pub fn install() {
-    let frame = BootInfo::get()
-        .expect("the SDK has started")
-        .start_info()
-        .shared_info
-        >> 12;
+    let frame = BootInfo::get().expect("the SDK has started").start_info().shared_info >> 12;
     // SAFETY: the shared info page is only accessed by single instructions, as the SDK does.
     let window = unsafe { memory::map_frames(&[frame]) }.expect("a second view");
     BENCH_SHARED.store(window.as_ptr() as u64, Ordering::Relaxed);
@@ -144,29 +136,17 @@ pub fn install() {
         TrapInfo::default(),
     ];
     // SAFETY: the entry points return as the measured code expects; other vectors stay the SDK's.
-    unsafe { hypercall::call(SET_TRAP_TABLE, [table.as_mut_ptr() as u64, 0, 0, 0, 0]) }
-        .expect("valid gates");
+    unsafe { hypercall::call(SET_TRAP_TABLE, [table.as_mut_ptr() as u64, 0, 0, 0, 0]) }.expect("valid gates");
     callback(TYPE_EVENT, bench_upcall);
     user_stack();
 }
 
 fn gate(vector: u8, dpl: u8, entry: unsafe extern "C" fn()) -> TrapInfo {
-    TrapInfo {
-        vector,
-        flags: dpl | FLAGS_MASK_EVENTS,
-        cs: FLAT_KERNEL_CS,
-        address: entry as *const () as u64,
-        ..Default::default()
-    }
+    TrapInfo { vector, flags: dpl | FLAGS_MASK_EVENTS, cs: FLAT_KERNEL_CS, address: entry as *const () as u64, ..Default::default() }
 }
 
 fn callback(kind: u16, entry: unsafe extern "C" fn()) {
-    let mut register = Register {
-        kind,
-        flags: FLAG_MASK_EVENTS,
-        address: entry as *const () as u64,
-        ..Default::default()
-    };
+    let mut register = Register { kind, flags: FLAG_MASK_EVENTS, address: entry as *const () as u64, ..Default::default() };
     // SAFETY: as for the trap table.
     unsafe { hypercall::op(CALLBACK_OP, OP_REGISTER, &mut register) }.expect("a valid entry point");
 }
@@ -180,14 +160,7 @@ fn user_stack() {
 
 /// Whether a system call of user mode is returned from by SYSRET.
 pub fn return_by_sysret(sysret: bool) {
-    callback(
-        TYPE_SYSCALL,
-        if sysret {
-            bench_syscall_sysret
-        } else {
-            bench_syscall
-        },
-    );
+    callback(TYPE_SYSCALL, if sysret { bench_syscall_sysret } else { bench_syscall });
 }
 
 /// Runs `code` in user mode until it executes `int 4`; returns its rax.

@@ -37,10 +37,7 @@ const OPERATIONS: &[(&str, Measure)] = &[
     ("grant map and unmap", sharing::map_and_unmap),
     ("grant copy", sharing::copy),
     ("null hypercall in a multicall", calls::in_multicall),
-    (
-        "user syscall and back, by SYSRET",
-        switches::user_syscall_sysret,
-    ),
+    ("user syscall and back, by SYSRET", switches::user_syscall_sysret),
     ("user breakpoint and back", switches::user_exception),
     ("invalid opcode and back", switches::invalid_opcode),
     ("PTE update by mmu_update", tables::mmu_update),
@@ -48,10 +45,7 @@ const OPERATIONS: &[(&str, Measure)] = &[
     ("CR3 load, another table", tables::other_cr3),
     ("event send, self", channels::send_masked),
     ("grant copy from a grant", sharing::copy_granted),
-    (
-        "grant copy from a grant, a page",
-        sharing::copy_granted_page,
-    ),
+    ("grant copy from a grant, a page", sharing::copy_granted_page),
 ];
 
 fn main(_info: &'static BootInfo) {

@@ -2,8 +2,7 @@
 
 use pv_guest_sdk::abi::domid::SELF;
 use pv_guest_sdk::abi::grant::{
-    Copy, CopyPtr, GNTCOPY_SOURCE_GREF, GNTMAP_HOST_MAP, MapGrantRef, OP_COPY, OP_MAP_GRANT_REF,
-    OP_UNMAP_GRANT_REF, UnmapGrantRef,
+    Copy, CopyPtr, GNTCOPY_SOURCE_GREF, GNTMAP_HOST_MAP, MapGrantRef, OP_COPY, OP_MAP_GRANT_REF, OP_UNMAP_GRANT_REF, UnmapGrantRef,
 };
 use pv_guest_sdk::{events, grants, hypercall, memory};
 
@@ -14,10 +13,7 @@ use crate::count::count;
 fn share() -> (u16, grants::GrantRef) {
     let own = events::own_domid().expect("our identifier");
     // SAFETY: nothing uses the page.
-    (
-        own,
-        unsafe { grants::grant(own, page().0, true) }.expect("a grant"),
-    )
+    (own, unsafe { grants::grant(own, page().0, true) }.expect("a grant"))
 }
 
 /// Maps a granted page and unmaps it: two hypercalls.
@@ -25,22 +21,12 @@ pub fn map_and_unmap() -> u64 {
     let (own, reference) = share();
     let window = memory::reserve(1).expect("address space");
     let host_addr = window.as_ptr() as u64;
-    let mut map = [MapGrantRef {
-        host_addr,
-        flags: GNTMAP_HOST_MAP,
-        grant_ref: reference,
-        dom: own,
-        ..Default::default()
-    }];
+    let mut map = [MapGrantRef { host_addr, flags: GNTMAP_HOST_MAP, grant_ref: reference, dom: own, ..Default::default() }];
     let instructions = count(|_| {
         // SAFETY: nothing else is mapped there, and nothing uses it.
         unsafe {
             hypercall::grant_table_op(OP_MAP_GRANT_REF, &mut map).expect("a grant operation");
-            let mut unmap = [UnmapGrantRef {
-                host_addr,
-                handle: map[0].handle,
-                ..Default::default()
-            }];
+            let mut unmap = [UnmapGrantRef { host_addr, handle: map[0].handle, ..Default::default() }];
             hypercall::grant_table_op(OP_UNMAP_GRANT_REF, &mut unmap).expect("a grant operation");
             assert_eq!((map[0].status, unmap[0].status), (0, 0));
         }
@@ -68,30 +54,16 @@ pub fn copy_granted_page() -> u64 {
 }
 
 fn frame() -> CopyPtr {
-    CopyPtr {
-        ref_or_frame: page().1,
-        domid: SELF,
-        ..Default::default()
-    }
+    CopyPtr { ref_or_frame: page().1, domid: SELF, ..Default::default() }
 }
 
 fn granted() -> CopyPtr {
     let (own, reference) = share();
-    CopyPtr {
-        ref_or_frame: reference.into(),
-        domid: own,
-        ..Default::default()
-    }
+    CopyPtr { ref_or_frame: reference.into(), domid: own, ..Default::default() }
 }
 
 fn copy_from(source: CopyPtr, flags: u16, len: u16) -> u64 {
-    let mut copy = [Copy {
-        source,
-        dest: frame(),
-        len,
-        flags,
-        ..Default::default()
-    }];
+    let mut copy = [Copy { source, dest: frame(), len, flags, ..Default::default() }];
     let instructions = count(|_| {
         // SAFETY: nothing uses the destination.
         unsafe { hypercall::grant_table_op(OP_COPY, &mut copy) }.expect("a grant operation");

@@ -23,10 +23,7 @@ impl Subject {
     fn new(pages: usize) -> Subject {
         let bits = pte::PRESENT | pte::RW | pte::USER | pte::ACCESSED | pte::DIRTY | pte::NX;
         let window = memory::reserve(pages).expect("address space");
-        Subject {
-            window,
-            entries: [0; 2].map(|_| page().1 << 12 | bits),
-        }
+        Subject { window, entries: [0; 2].map(|_| page().1 << 12 | bits) }
     }
 
     fn address(&self, page: usize) -> u64 {
@@ -39,10 +36,7 @@ impl Subject {
     }
 
     fn update(&self, page: usize, value: u64) -> MmuUpdate {
-        MmuUpdate {
-            ptr: self.machine(page),
-            val: value,
-        }
+        MmuUpdate { ptr: self.machine(page), val: value }
     }
 }
 
@@ -58,8 +52,7 @@ pub fn single() -> u64 {
     count(|turn| {
         let entry = entry | (turn & 1) << 9;
         // SAFETY: nothing uses the address.
-        unsafe { hypercall::update_va_mapping(address, entry, UVMF_INVLPG) }
-            .expect("a valid entry");
+        unsafe { hypercall::update_va_mapping(address, entry, UVMF_INVLPG) }.expect("a valid entry");
     })
 }
 
@@ -92,17 +85,10 @@ fn alternate(subject: &Subject, entries: [u64; 2]) -> u64 {
 /// A plain write to a read-only L1 table.
 pub fn emulated() -> u64 {
     // SAFETY: the call takes no pointer.
-    unsafe {
-        hypercall::call(
-            VM_ASSIST,
-            [CMD_ENABLE.into(), TYPE_WRITABLE_PAGETABLES.into(), 0, 0, 0],
-        )
-    }
-    .expect("the assist");
+    unsafe { hypercall::call(VM_ASSIST, [CMD_ENABLE.into(), TYPE_WRITABLE_PAGETABLES.into(), 0, 0, 0]) }.expect("the assist");
     let subject = Subject::new(1);
     let machine = subject.machine(0);
-    let table =
-        memory::pfn_to_virt(memory::mfn_to_pfn(machine >> 12).expect("a frame of ours")) as u64;
+    let table = memory::pfn_to_virt(memory::mfn_to_pfn(machine >> 12).expect("a frame of ours")) as u64;
     let slot = (table | machine & 0xfff) as *mut u64;
     // SAFETY: nothing uses the address whose entry changes.
     count(|turn| unsafe { slot.write_volatile(subject.entries[turn as usize & 1]) })
@@ -120,11 +106,7 @@ pub fn other_cr3() -> u64 {
 }
 
 fn load(roots: [u64; 2]) -> u64 {
-    let requests = roots.map(|arg1| MmuextOp {
-        cmd: EXT_NEW_BASEPTR,
-        arg1,
-        ..Default::default()
-    });
+    let requests = roots.map(|arg1| MmuextOp { cmd: EXT_NEW_BASEPTR, arg1, ..Default::default() });
     count(|turn| {
         let request = (&raw const requests[turn as usize & 1]) as u64;
         // SAFETY: all these tables map the same. Nobody asks how many requests were done.
