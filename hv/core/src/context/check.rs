@@ -61,7 +61,7 @@ fn traps_are_canonical(context: &VcpuGuestContext) -> bool {
 
 fn descriptor_tables_fit(context: &VcpuGuestContext) -> bool {
     let ldt_fits = context.ldt_ents == 0
-        || context.ldt_ents <= MAX_LDT_ENTRIES && context.ldt_base % PAGE_SIZE as u64 == 0 && is_guest_address(context.ldt_base);
+        || context.ldt_ents <= MAX_LDT_ENTRIES && context.ldt_base.is_multiple_of(PAGE_SIZE as u64) && is_guest_address(context.ldt_base);
     ldt_fits && context.gdt_ents <= FIRST_RESERVED_GDT_ENTRY as u64
 }
 

@@ -18,7 +18,7 @@ use crate::mm::Stop;
 /// before; -ENOENT without such a vCPU.
 pub fn register<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, mfn: Mfn, offset: u32) -> Result<(), Errno> {
     let end = offset as usize + size_of::<VcpuInfo>();
-    if offset as usize % size_of::<u64>() != 0 || end > PAGE_SIZE {
+    if !(offset as usize).is_multiple_of(size_of::<u64>()) || end > PAGE_SIZE {
         return Err(Errno::INVAL);
     }
     if hv.vcpu(who).ok_or(Errno::NOENT)?.info_registered {

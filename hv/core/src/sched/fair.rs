@@ -129,11 +129,11 @@ impl Scheduler for Fair {
 
     fn give_way(&mut self, vcpu: VcpuRef) {
         // Its own siblings take turns with it anyway; without any, the next domain must come first.
-        if self.groups[usize::from(vcpu.domain)].ready == 0 {
-            if let Some(first) = self.queue.first() {
-                let behind = self.queue.key(first).wrapping_add(1);
-                self.queue.set_key(vcpu.domain, later(self.queue.key(vcpu.domain), behind));
-            }
+        if self.groups[usize::from(vcpu.domain)].ready == 0
+            && let Some(first) = self.queue.first()
+        {
+            let behind = self.queue.key(first).wrapping_add(1);
+            self.queue.set_key(vcpu.domain, later(self.queue.key(vcpu.domain), behind));
         }
     }
 

@@ -76,10 +76,10 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Latches the reason of a later shutdown (`SCHEDOP_shutdown_code`); the first one counts.
     pub fn latch_shutdown_reason(&mut self, domain: DomId, reason: u32) {
-        if let Some(state) = self.domains.get_mut(domain) {
-            if state.sched.latched_reason == 0 {
-                state.sched.latched_reason = reason.saturating_add(1);
-            }
+        if let Some(state) = self.domains.get_mut(domain)
+            && state.sched.latched_reason == 0
+        {
+            state.sched.latched_reason = reason.saturating_add(1);
         }
     }
 }

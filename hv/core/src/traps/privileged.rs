@@ -37,9 +37,7 @@ pub fn general_protection<M: Machine>(call: &mut Call<'_, M>, error_code: u32) {
         return deliver_trap(call, GENERAL_PROTECTION, error_code);
     };
     let privilege = privilege(call);
-    let action = match frame(call) {
-        (frame, _) => privop::decide(&insn, &frame, privilege),
-    };
+    let action = privop::decide(&insn, &frame(call).0, privilege);
     match action {
         Action::Bounce => deliver_trap(call, GENERAL_PROTECTION, error_code),
         Action::Interrupt(vector) => interrupt(call, &insn, vector, privilege),
