@@ -19,6 +19,7 @@ use super::error::{Error, Result};
 use crate::hal::bell::Bell;
 use crate::hal::ports::ReadyPorts;
 use crate::hal::shared_page::SharedPage;
+use crate::hal::tasks;
 
 /// What a guest's console says once its ring makes no sense.
 const DAMAGED: &[u8] = b"\r\n[dom0: the console's ring is damaged; nothing more is read from it]\r\n";
@@ -58,6 +59,10 @@ pub fn with<T>(act: impl FnOnce(&mut Service) -> T) -> T {
 /// Serves for ever.
 #[embassy_executor::task]
 pub async fn run() {
+    tasks::named("consoles", serve()).await;
+}
+
+async fn serve() {
     loop {
         READY.bell.wait_for(|| READY.any().then_some(())).await;
         if with(Service::turn) {

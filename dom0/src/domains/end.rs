@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::table;
 use super::{consoles, create, notices, xenstored};
 use crate::hal::bell::Bell;
-use crate::hal::control;
+use crate::hal::{control, tasks};
 
 /// A domain that crashes sooner than this after its start, in nanoseconds, is not started again: it would only crash again.
 const TOO_SOON: u64 = 1_000_000_000;
@@ -35,6 +35,10 @@ pub fn init() {
 /// Does what the configuration says about domains that have ended by themselves, for ever.
 #[embassy_executor::task]
 pub async fn run() {
+    tasks::named("ends of domains", serve()).await;
+}
+
+async fn serve() {
     loop {
         BELL.wait_for(|| STATE_CHANGED.swap(false, Ordering::AcqRel).then_some(())).await;
         let known: Vec<DomId> = table::with(|table| table.keys().copied().collect());

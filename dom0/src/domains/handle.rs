@@ -56,11 +56,6 @@ impl ConsoleHandle {
         &self.name
     }
 
-    /// Leaves out what has been printed until now.
-    pub fn skip_to_end(&mut self) {
-        self.next = consoles::with(|service| service.consoles.get(&self.name).map_or(0, |console| console.end()));
-    }
-
     /// A follower that finds `text` in what comes after now.
     pub fn follow_from_now(&self, text: &str) -> Follower {
         consoles::with(|service| match service.consoles.get(&self.name) {
@@ -74,7 +69,7 @@ impl ConsoleHandle {
         consoles::send(&self.name, bytes)
     }
 
-    /// Waits for what the domain prints next, beginning with the first byte that is kept (see [`Self::skip_to_end`]).
+    /// Waits for what the domain prints next, beginning with the first byte that is kept.
     pub async fn read(&mut self) -> Output {
         OUTPUT.wait_for(|| consoles::with(|service| self.look(service))).await
     }

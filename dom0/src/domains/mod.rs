@@ -2,8 +2,9 @@
 //! [`dom0_core`]; the shell and whoever else handles domains calls the functions here.
 //!
 //! Reading order: [`create`] and [`build`] for how a domain comes to be, [`xenstored`] and [`consoles`] for what serves it, [`end`] for how it
-//! ends, [`table`] for what is remembered meanwhile.
+//! ends, [`table`] for what is remembered meanwhile, [`run`] and [`attach`] for the commands.
 
+mod attach;
 mod build;
 mod consoles;
 mod create;
@@ -12,6 +13,7 @@ mod error;
 mod handle;
 mod notices;
 mod request;
+mod run;
 mod store;
 mod table;
 mod view;
@@ -20,11 +22,8 @@ mod xenstored;
 use embassy_executor::Spawner;
 
 pub use create::{create, machine};
-pub use error::{Error, Result};
-pub use handle::{ConsoleHandle, Output, open as console};
-pub use request::{destroy, pause, reboot, shutdown, unpause, wait_for_end};
-pub use store::{ls as xenstore_ls, read as xenstore_read, write as xenstore_write};
-pub use view::{View, info, list};
+pub use run::run;
+pub use view::list;
 
 /// Starts the service's tasks.
 pub fn start(spawner: Spawner) {

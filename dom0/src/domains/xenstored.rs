@@ -15,6 +15,7 @@ use pv_guest_sdk::sync::IrqMutex;
 use super::error::{Error, Result};
 use crate::hal::ports::ReadyPorts;
 use crate::hal::shared_page::SharedPage;
+use crate::hal::tasks;
 
 /// Where things lie in the ring page (`abi::xenstore::XenstoreRing`).
 const REQ: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, req);
@@ -60,6 +61,10 @@ fn with_service<T>(act: impl FnOnce(&mut Service) -> T) -> T {
 /// Serves for ever.
 #[embassy_executor::task]
 pub async fn run() {
+    tasks::named("xenstored", serve()).await;
+}
+
+async fn serve() {
     loop {
         READY.bell.wait_for(|| READY.any().then_some(())).await;
         while with_service(Service::turn) {

@@ -1,8 +1,15 @@
 //! The control hypercall. Its structures hold plain numbers; those that name a buffer have functions of their own.
 
+use alloc::format;
+use alloc::string::String;
+
 use abi::Errno;
 use abi::control::{LogRead, OP_LOG_READ, OP_VCPU_CONTEXT, VcpuContext};
 use abi::context::VcpuGuestContext;
+use pv_guest_sdk::hypercall;
+
+/// Room for the extra version (`xen_extraversion_t` of `version.h`).
+const EXTRAVERSION_BYTES: usize = 16;
 
 /// Any operation whose structure names no buffer.
 pub fn op<T: Plain>(operation: u32, argument: &mut T) -> Result<(), Errno> {
@@ -33,4 +40,15 @@ pub fn set_context(domid: u32, vcpu: u32, context: &mut VcpuGuestContext) -> Res
     let mut request = VcpuContext { domid, vcpu, set: 1, _pad: 0, context: core::ptr::from_mut(context) as u64 };
     // SAFETY: the context is valid for the duration of the call.
     unsafe { pv_guest_sdk::control::op(OP_VCPU_CONTEXT, &mut request) }.map(|_| ())
+}
+
+/// The hypervisor's version, as it names itself to guests.
+pub fn hypervisor_version() -> String {
+    let mut extra = [0u8; EXTRAVERSION_BYTES];
+    let number = hypercall::xen_version().unwrap_or(0);
+    // SAFETY: the operation writes at most these bytes.
+    let told = unsafe { hypercall::op(abi::hypercall::XEN_VERSION, abi::version::OP_EXTRAVERSION, &mut extra) };
+    let end = extra.iter().position(|&byte| byte == 0).unwrap_or(extra.len());
+    let text = if told.is_ok() { str::from_utf8(&extra[..end]).unwrap_or_default() } else { "" };
+    format!("{}.{}{text}", number >> 16, number & 0xffff)
 }

@@ -8,4 +8,5 @@ pub mod guest_memory;
 pub mod ports;
 mod section;
 pub mod shared_page;
+pub mod tasks;
 pub mod timer;
