@@ -458,10 +458,13 @@ fn without_an_fpu_state_a_vcpu_starts_as_after_a_reset_and_offline() {
     assert!(world.kit.hv.may_run(SECOND));
 }
 
+/// Makes one thing in a context wrong, with an address that is not canonical if it needs one.
+type Spoil = fn(&mut VcpuGuestContext, u64);
+
 #[test]
 fn contexts_that_may_not_be_are_refused_and_leave_nothing_behind() {
     let bad = 0x8000_0000_0000_u64;
-    let spoil: [(&str, fn(&mut VcpuGuestContext, u64)); 26] = [
+    let spoil: [(&str, Spoil); 26] = [
         ("rip", |c, bad| c.user_regs.rip = bad),
         ("rsp", |c, bad| c.user_regs.rsp = bad),
         ("kernel_sp", |c, bad| c.kernel_sp = bad),

@@ -154,8 +154,8 @@ impl Story {
             };
             assert_eq!(sched.runstate.state(), state);
             assert_eq!(sched.runstate.spent_until(now).iter().sum::<u64>(), now - self.begun, "time is lost");
-            assert!(!(sched.running && !may_run) || cpu.reschedule, "{who:?} runs on though it must not");
-            assert!(!(sched.queued && cpu.running.is_none()) || cpu.reschedule, "the CPU idles though {who:?} waits");
+            assert!(!sched.running || may_run || cpu.reschedule, "{who:?} runs on though it must not");
+            assert!(!sched.queued || cpu.running.is_some() || cpu.reschedule, "the CPU idles though {who:?} waits");
         }
     }
 
