@@ -110,14 +110,6 @@ impl DomainTable {
     pub fn iter(&self) -> impl Iterator<Item = &Domain> {
         self.slots.iter().filter_map(|slot| slot.as_deref())
     }
-
-    /// The first free number at or after `start`, going round.
-    pub fn free_id(&self, start: DomId) -> Option<DomId> {
-        (0..MAX_DOMAINS)
-            .map(|step| (usize::from(start) + step) % MAX_DOMAINS)
-            .find(|&id| self.slots[id].is_none())
-            .map(|id| id as DomId)
-    }
 }
 
 impl Default for DomainTable {

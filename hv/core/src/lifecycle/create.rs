@@ -6,9 +6,9 @@ use abi::errno::Errno;
 
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
-use crate::ids::{DOM0, DomId, MAX_DOMAINS, MAX_VCPUS, Mfn, VcpuRef};
+use crate::ids::{DomId, MAX_DOMAINS, MAX_VCPUS, Mfn, VcpuRef};
 use crate::machine::Machine;
-use crate::{events, grants};
+use crate::grants;
 
 /// How much a domain may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,16 +53,19 @@ pub fn create<M: Machine>(hv: &mut Hypervisor<M>, id: Option<DomId>, limits: &Li
     made.map(|()| id)
 }
 
-/// The number asked for, or the next one after the last that was given: numbers are reused as late as possible.
+/// The number asked for, or the next one after the last that was given: numbers are reused as late as possible, and not while a
+/// frame of the last domain with that number is still mapped by another.
 fn choose<M: Machine>(hv: &Hypervisor<M>, id: Option<DomId>) -> Result<DomId, Errno> {
+    let free = |id: DomId| hv.domains.get(id).is_none() && hv.frames.of(id).is_empty();
     match id {
         Some(id) if usize::from(id) >= MAX_DOMAINS => Err(Errno::INVAL),
-        Some(id) if hv.domains.get(id).is_some() => Err(Errno::EXIST),
-        Some(id) => Ok(id),
-        None => match hv.domains.free_id(hv.last_domain + 1) {
-            Some(DOM0) | None => hv.domains.free_id(1).filter(|&id| id != DOM0).ok_or(Errno::NOMEM),
-            Some(id) => Ok(id),
-        },
+        Some(id) if free(id) => Ok(id),
+        Some(_) => Err(Errno::EXIST),
+        None => {
+            let others = 1..MAX_DOMAINS as DomId;
+            let (before, after) = (others.clone().filter(|id| *id <= hv.last_domain), others.filter(|id| *id > hv.last_domain));
+            after.chain(before).find(|&id| free(id)).ok_or(Errno::NOMEM)
+        }
     }
 }
 
@@ -75,7 +78,7 @@ fn furnish<M: Machine>(hv: &mut Hypervisor<M>, id: DomId, limits: &Limits) -> Re
     }
     grants::init(hv, id, limits.grant_frames, limits.maptrack_frames).map_err(|_| Errno::NOMEM)?;
     hv.publish_wallclock(id);
-    events::check(hv, id).map_err(|_| Errno::INVAL)
+    Ok(())
 }
 
 /// A vCPU takes no event before its guest says so (`startofday`, `evtchn_upcall_mask`).
