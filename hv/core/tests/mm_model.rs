@@ -61,15 +61,9 @@ fn world() -> (Kit, Guest) {
     kit.run(guest.id);
     // Two entries, so that a slice ends between them.
     for index in [0, 1] {
-        kit.hv
-            .machine
-            .guest_write(guest.va(4) + index * 8, entry(guest.frames[5], RW))
-            .expect("memory");
+        kit.hv.machine.guest_write(guest.va(4) + index * 8, entry(guest.frames[5], RW)).expect("memory");
     }
-    kit.hv
-        .machine
-        .guest_write(guest.va(5), entry(guest.frames[6], RW))
-        .expect("memory");
+    kit.hv.machine.guest_write(guest.va(5), entry(guest.frames[6], RW)).expect("memory");
     (kit, guest)
 }
 
@@ -77,10 +71,7 @@ fn perform(kit: &mut Kit, guest: &Guest, op: Op) {
     let frames = &guest.frames;
     match op {
         Op::Set(table, index, target, flags) => {
-            kit.mmu_update(
-                guest.id,
-                &[(slot(frames[table], index), entry(frames[target], flags))],
-            );
+            kit.mmu_update(guest.id, &[(slot(frames[table], index), entry(frames[target], flags))]);
         }
         Op::Clear(table, index) => {
             kit.mmu_update(guest.id, &[(slot(frames[table], index), 0)]);
@@ -90,31 +81,16 @@ fn perform(kit: &mut Kit, guest: &Guest, op: Op) {
         }
         Op::PinSlice(cmd, table) => {
             kit.hv.machine.interrupt_every.set(1);
-            let request = MmuextOp {
-                cmd,
-                _pad: 0,
-                arg1: frames[table].0,
-                arg2: 0,
-            };
+            let request = MmuextOp { cmd, _pad: 0, arg1: frames[table].0, arg2: 0 };
             kit.hv.machine.put(0, request.as_bytes());
-            kit.once(
-                guest.id,
-                mmuext_op::handler,
-                [WINDOW, 1, 0, abi::domid::SELF.into(), 0],
-            );
+            kit.once(guest.id, mmuext_op::handler, [WINDOW, 1, 0, abi::domid::SELF.into(), 0]);
             kit.hv.machine.interrupt_every.set(0);
         }
         Op::Unpin(table) => {
             kit.ext(guest.id, EXT_UNPIN_TABLE, frames[table].0, 0);
         }
         Op::GiveBack(frame) => {
-            kit.reservation(
-                guest.id,
-                OP_DECREASE_RESERVATION,
-                abi::domid::SELF,
-                0,
-                &[frames[frame].0],
-            );
+            kit.reservation(guest.id, OP_DECREASE_RESERVATION, abi::domid::SELF, 0, &[frames[frame].0]);
         }
         Op::Touch(page) => {
             let at = guest.va(page as usize) + 511 * 8;
@@ -131,22 +107,10 @@ fn state(kit: &Kit) -> String {
         let Some(frame) = kit.hv.frames.get(Mfn(number)) else {
             continue;
         };
-        let words: Vec<u64> = (0..8)
-            .map(|index| kit.hv.machine.memory.word(Mfn(number), index).load(Relaxed))
-            .collect();
-        text += &format!(
-            "{:?} {} {} {:?} {words:x?};",
-            frame.owner(),
-            frame.refs(),
-            frame.allocated(),
-            frame.usage()
-        );
+        let words: Vec<u64> = (0..8).map(|index| kit.hv.machine.memory.word(Mfn(number), index).load(Relaxed)).collect();
+        text += &format!("{:?} {} {} {:?} {words:x?};", frame.owner(), frame.refs(), frame.allocated(), frame.usage());
     }
-    text + &format!(
-        "{:x?} {:x?}",
-        kit.hv.machine.mmu.translations(),
-        kit.hv.machine.mmu.directories()
-    )
+    text + &format!("{:x?} {:x?}", kit.hv.machine.mmu.translations(), kit.hv.machine.mmu.directories())
 }
 
 #[test]
@@ -170,16 +134,8 @@ fn every_short_sequence_keeps_the_invariant() {
             }
         }
     }
-    assert!(
-        seen.len() > 300,
-        "the operations lead somewhere: {} states",
-        seen.len()
-    );
-    println!(
-        "{} states, sequences of up to {} operations",
-        seen.len(),
-        deepest + 1
-    );
+    assert!(seen.len() > 300, "the operations lead somewhere: {} states", seen.len());
+    println!("{} states, sequences of up to {} operations", seen.len(), deepest + 1);
 }
 
 #[test]
@@ -193,11 +149,7 @@ fn every_state_can_be_torn_down() {
                 }
                 kit.destroy(guest.id);
                 kit.check();
-                assert_eq!(
-                    kit.hv.frames.stats().free,
-                    RAM as u64 - 1,
-                    "after {first:?}, {second:?}, {third:?}"
-                );
+                assert_eq!(kit.hv.frames.stats().free, RAM as u64 - 1, "after {first:?}, {second:?}, {third:?}");
             }
         }
     }

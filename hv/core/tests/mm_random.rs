@@ -28,93 +28,27 @@ enum Which {
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Update {
-        table: Which,
-        index: usize,
-        target: Which,
-        flags: u64,
-        command: u64,
-    },
-    Clear {
-        table: Which,
-        index: usize,
-    },
-    UpdateVa {
-        page: u64,
-        target: Which,
-        flags: u64,
-        flush: u64,
-    },
-    Pin {
-        cmd: u32,
-        target: Which,
-    },
-    PinSlice {
-        cmd: u32,
-        target: Which,
-    },
-    Unpin {
-        target: Which,
-    },
-    Base {
-        cmd: u32,
-        target: Which,
-    },
-    CopyOrClear {
-        cmd: u32,
-        to: Which,
-        from: Which,
-    },
-    Decrease {
-        target: Which,
-    },
+    Update { table: Which, index: usize, target: Which, flags: u64, command: u64 },
+    Clear { table: Which, index: usize },
+    UpdateVa { page: u64, target: Which, flags: u64, flush: u64 },
+    Pin { cmd: u32, target: Which },
+    PinSlice { cmd: u32, target: Which },
+    Unpin { target: Which },
+    Base { cmd: u32, target: Which },
+    CopyOrClear { cmd: u32, to: Which, from: Which },
+    Decrease { target: Which },
     Populate,
-    Ptwr {
-        page: u64,
-        index: u64,
-        target: Which,
-        flags: u64,
-    },
-    Write {
-        page: u64,
-        index: u64,
-        target: Which,
-        flags: u64,
-    },
-    Read {
-        page: u64,
-    },
-    Flush {
-        all: bool,
-    },
-    Ldt {
-        page: u64,
-        entries: u64,
-    },
-    LdtFault {
-        index: usize,
-    },
-    Descriptor {
-        target: Which,
-        index: usize,
-        value: u64,
-    },
-    GrantMap {
-        page: u64,
-        target: usize,
-        write: bool,
-    },
-    GrantUnmap {
-        page: u64,
-        target: usize,
-        write: bool,
-    },
-    Interrupts {
-        every: u32,
-    },
-    Cpu {
-        cpu: usize,
-    },
+    Ptwr { page: u64, index: u64, target: Which, flags: u64 },
+    Write { page: u64, index: u64, target: Which, flags: u64 },
+    Read { page: u64 },
+    Flush { all: bool },
+    Ldt { page: u64, entries: u64 },
+    LdtFault { index: usize },
+    Descriptor { target: Which, index: usize, value: u64 },
+    GrantMap { page: u64, target: usize, write: bool },
+    GrantUnmap { page: u64, target: usize, write: bool },
+    Interrupts { every: u32 },
+    Cpu { cpu: usize },
 }
 
 fn which() -> impl Strategy<Value = Which> {
@@ -193,15 +127,7 @@ impl World {
     }
 
     fn root(&self, domain: DomId) -> Mfn {
-        Mfn(self
-            .kit
-            .hv
-            .vcpu(VcpuRef {
-                domain,
-                vcpu: self.kit.hv.machine.cpu.get() as u16,
-            })
-            .expect("exists")
-            .kernel_table)
+        Mfn(self.kit.hv.vcpu(VcpuRef { domain, vcpu: self.kit.hv.machine.cpu.get() as u16 }).expect("exists").kernel_table)
     }
 
     fn run(&mut self, who: usize, op: Op) {
@@ -209,36 +135,17 @@ impl World {
         let cpu = self.kit.hv.machine.cpu.get();
         self.kit.run_on(cpu, id);
         let at = |page: u64| {
-            if page >> 51 & 1 != 0 {
-                page << 12 | 0xffff << 48
-            } else {
-                page << 12
-            }
+            if page >> 51 & 1 != 0 { page << 12 | 0xffff << 48 } else { page << 12 }
         };
         match op {
-            Op::Update {
-                table,
-                index,
-                target,
-                flags,
-                command,
-            } => {
-                let request = (
-                    slot(self.mfn(who, table), index) | command,
-                    entry(self.mfn(who, target), flags),
-                );
+            Op::Update { table, index, target, flags, command } => {
+                let request = (slot(self.mfn(who, table), index) | command, entry(self.mfn(who, target), flags));
                 self.kit.mmu_update(id, &[request]);
             }
             Op::Clear { table, index } => {
-                self.kit
-                    .mmu_update(id, &[(slot(self.mfn(who, table), index), 0)]);
+                self.kit.mmu_update(id, &[(slot(self.mfn(who, table), index), 0)]);
             }
-            Op::UpdateVa {
-                page,
-                target,
-                flags,
-                flush,
-            } => {
+            Op::UpdateVa { page, target, flags, flush } => {
                 let value = entry(self.mfn(who, target), flags);
                 self.kit.update_va(id, at(page), value, flush);
             }
@@ -246,61 +153,35 @@ impl World {
                 self.kit.ext(id, cmd, self.mfn(who, target).0, 0);
             }
             Op::PinSlice { cmd, target } => {
-                let request = MmuextOp {
-                    cmd,
-                    _pad: 0,
-                    arg1: self.mfn(who, target).0,
-                    arg2: 0,
-                };
+                let request = MmuextOp { cmd, _pad: 0, arg1: self.mfn(who, target).0, arg2: 0 };
                 self.kit.hv.machine.put(0, request.as_bytes());
                 let every = self.kit.hv.machine.interrupt_every.replace(1);
-                self.kit.once(
-                    id,
-                    mmuext_op::handler,
-                    [WINDOW, 1, 0, abi::domid::SELF.into(), 0],
-                );
+                self.kit.once(id, mmuext_op::handler, [WINDOW, 1, 0, abi::domid::SELF.into(), 0]);
                 self.kit.hv.machine.interrupt_every.set(every);
             }
             Op::Unpin { target } => {
-                self.kit
-                    .ext(id, EXT_UNPIN_TABLE, self.mfn(who, target).0, 0);
+                self.kit.ext(id, EXT_UNPIN_TABLE, self.mfn(who, target).0, 0);
             }
             Op::Base { cmd, target } => {
                 self.kit.ext(id, cmd, self.mfn(who, target).0, 0);
             }
             Op::CopyOrClear { cmd, to, from } => {
-                self.kit
-                    .ext(id, cmd, self.mfn(who, to).0, self.mfn(who, from).0);
+                self.kit.ext(id, cmd, self.mfn(who, to).0, self.mfn(who, from).0);
             }
             Op::Decrease { target } => {
                 let mfn = self.mfn(who, target).0;
-                self.kit
-                    .reservation(id, OP_DECREASE_RESERVATION, abi::domid::SELF, 0, &[mfn]);
+                self.kit.reservation(id, OP_DECREASE_RESERVATION, abi::domid::SELF, 0, &[mfn]);
             }
             Op::Populate => {
-                let (done, list) =
-                    self.kit
-                        .reservation(id, OP_POPULATE_PHYSMAP, abi::domid::SELF, 0, &[3]);
+                let (done, list) = self.kit.reservation(id, OP_POPULATE_PHYSMAP, abi::domid::SELF, 0, &[3]);
                 if done == 1 {
-                    let lost = |mfn: &Mfn| {
-                        !self
-                            .kit
-                            .hv
-                            .frames
-                            .get(*mfn)
-                            .is_some_and(|frame| frame.belongs_to(id) && frame.allocated())
-                    };
+                    let lost = |mfn: &Mfn| !self.kit.hv.frames.get(*mfn).is_some_and(|frame| frame.belongs_to(id) && frame.allocated());
                     if let Some(place) = self.guests[who].frames.iter().position(lost) {
                         self.guests[who].frames[place] = Mfn(list[0]);
                     }
                 }
             }
-            Op::Ptwr {
-                page,
-                index,
-                target,
-                flags,
-            } => {
+            Op::Ptwr { page, index, target, flags } => {
                 let value = entry(self.mfn(who, target), flags);
                 let root = self.root(id);
                 let mut mm = self.kit.hv.mm();
@@ -310,12 +191,7 @@ impl World {
                     let _ = mm.ptwr_commit(found, value, id);
                 }
             }
-            Op::Write {
-                page,
-                index,
-                target,
-                flags,
-            } => {
+            Op::Write { page, index, target, flags } => {
                 let value = entry(self.mfn(who, target), flags);
                 let _ = self.kit.hv.machine.guest_write(at(page) + index * 8, value);
             }
@@ -323,47 +199,19 @@ impl World {
                 let _ = self.kit.hv.machine.guest_read(at(page));
             }
             Op::Flush { all } => {
-                self.kit.ext(
-                    id,
-                    if all {
-                        EXT_TLB_FLUSH_ALL
-                    } else {
-                        EXT_TLB_FLUSH_LOCAL
-                    },
-                    0,
-                    0,
-                );
+                self.kit.ext(id, if all { EXT_TLB_FLUSH_ALL } else { EXT_TLB_FLUSH_LOCAL }, 0, 0);
             }
             Op::Ldt { page, entries } => {
                 self.kit.ext(id, EXT_SET_LDT, at(page), entries);
             }
             Op::LdtFault { index } => {
-                let _ = ldt::frame(
-                    &mut self.kit.hv,
-                    VcpuRef {
-                        domain: id,
-                        vcpu: cpu as u16,
-                    },
-                    index,
-                );
+                let _ = ldt::frame(&mut self.kit.hv, VcpuRef { domain: id, vcpu: cpu as u16 }, index);
             }
-            Op::Descriptor {
-                target,
-                index,
-                value,
-            } => {
+            Op::Descriptor { target, index, value } => {
                 let table = self.mfn(who, target);
-                let _ = self.kit.hv.mm().update_descriptor(
-                    domus_hv_core::mm::update::Slot { table, index },
-                    value,
-                    id,
-                );
+                let _ = self.kit.hv.mm().update_descriptor(domus_hv_core::mm::update::Slot { table, index }, value, id);
             }
-            Op::GrantMap {
-                page,
-                target,
-                write,
-            } => {
+            Op::GrantMap { page, target, write } => {
                 let other = &self.guests[1 - who];
                 let mfn = other.frames[target];
                 let (owner, root) = (other.id, self.root(id));
@@ -376,33 +224,16 @@ impl World {
                     }
                 }
             }
-            Op::GrantUnmap {
-                page,
-                target,
-                write,
-            } => {
+            Op::GrantUnmap { page, target, write } => {
                 let mfn = self.guests[1 - who].frames[target];
                 let root = self.root(id);
                 // As the grant code does: only what was granted, and a flush before the grant ends.
-                if self.kit.permitted.mappings.contains(&(id, mfn))
-                    && self
-                        .kit
-                        .hv
-                        .mm()
-                        .unmap_granted(root, at(page), mfn, write)
-                        .is_ok()
-                {
+                if self.kit.permitted.mappings.contains(&(id, mfn)) && self.kit.hv.mm().unmap_granted(root, at(page), mfn, write).is_ok() {
                     let cpus = self.kit.hv.cpus_of(id);
                     self.kit.hv.flush(CpuMask(cpus.0), Flush::All);
                 }
             }
-            Op::Interrupts { every } => {
-                self.kit
-                    .hv
-                    .machine
-                    .interrupt_every
-                    .set(if every == 1 { 2 } else { every })
-            }
+            Op::Interrupts { every } => self.kit.hv.machine.interrupt_every.set(if every == 1 { 2 } else { every }),
             Op::Cpu { cpu } => self.kit.hv.machine.cpu.set(cpu),
         }
     }
@@ -421,19 +252,12 @@ fn play(ops: &[(usize, Op)]) {
         world.kit.check();
     }
     let used = world.kit.hv.frames.stats();
-    assert_eq!(
-        used.free,
-        RAM as u64 - 1,
-        "both are gone: everything is free"
-    );
+    assert_eq!(used.free, RAM as u64 - 1, "both are gone: everything is free");
 }
 
 /// A hundred, or as many as PROPTEST_CASES says.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(100)
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100)
 }
 
 proptest! {

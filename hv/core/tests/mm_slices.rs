@@ -20,23 +20,14 @@ struct Tree {
 }
 
 fn write(kit: &Kit, guest: &Guest, table: usize, index: u64, value: u64) {
-    kit.hv
-        .machine
-        .guest_write(guest.va(table) + index * 8, value)
-        .expect("plain memory");
+    kit.hv.machine.guest_write(guest.va(table) + index * 8, value).expect("plain memory");
 }
 
 fn tree(kit: &mut Kit, guest: &Guest) -> Tree {
     let child = |index: usize| entry(guest.frames[index], RW);
-    for (parent, children) in [
-        (10, [11, 12]),
-        (11, [13, 14]),
-        (12, [15, 16]),
-        (13, [17, 18]),
-        (14, [19, 20]),
-        (15, [21, 22]),
-        (16, [23, 24]),
-    ] {
+    for (parent, children) in
+        [(10, [11, 12]), (11, [13, 14]), (12, [15, 16]), (13, [17, 18]), (14, [19, 20]), (15, [21, 22]), (16, [23, 24])]
+    {
         write(kit, guest, parent, 1, child(children[0]));
         write(kit, guest, parent, 511, child(children[1]));
     }
@@ -45,18 +36,9 @@ fn tree(kit: &mut Kit, guest: &Guest) -> Tree {
         write(kit, guest, table, 511, entry(guest.frames[8], RO));
     }
     for table in 10..=24 {
-        assert_eq!(
-            kit.mmu_update(
-                guest.id,
-                &[(slot(guest.l1(), table), entry(guest.frames[table], RO))]
-            ),
-            0
-        );
+        assert_eq!(kit.mmu_update(guest.id, &[(slot(guest.l1(), table), entry(guest.frames[table], RO))]), 0);
     }
-    Tree {
-        top: guest.frames[10],
-        below: guest.frames[11..=24].to_vec(),
-    }
+    Tree { top: guest.frames[10], below: guest.frames[11..=24].to_vec() }
 }
 
 fn world() -> (Kit, Guest, Tree) {
@@ -74,18 +56,9 @@ fn count(kit: &Kit, mfn: Mfn) -> u32 {
 
 /// One slice of an operation.
 fn slice(kit: &mut Kit, guest: &Guest, cmd: u32, mfn: Mfn) -> Outcome {
-    let op = MmuextOp {
-        cmd,
-        _pad: 0,
-        arg1: mfn.0,
-        arg2: 0,
-    };
+    let op = MmuextOp { cmd, _pad: 0, arg1: mfn.0, arg2: 0 };
     kit.hv.machine.put(0, op.as_bytes());
-    let outcome = kit.once(
-        guest.id,
-        mmuext_op::handler,
-        [WINDOW, 1, 0, abi::domid::SELF.into(), 0],
-    );
+    let outcome = kit.once(guest.id, mmuext_op::handler, [WINDOW, 1, 0, abi::domid::SELF.into(), 0]);
     kit.check();
     outcome
 }
@@ -111,11 +84,7 @@ fn a_pin_goes_on_where_it_was_interrupted() {
         match slice(&mut kit, &guest, EXT_UNPIN_TABLE, tree.top) {
             Outcome::Again(_) => slices += 1,
             outcome => {
-                break assert_eq!(
-                    outcome,
-                    Outcome::Done(Errno::INVAL.as_ret()),
-                    "unpinned before"
-                );
+                break assert_eq!(outcome, Outcome::Done(Errno::INVAL.as_ret()), "unpinned before");
             }
         }
     }
@@ -129,23 +98,12 @@ fn an_abandoned_pin_holds_nothing_for_good() {
     let (mut kit, guest, tree) = world();
     kit.hv.machine.interrupt_every.set(1);
     for _ in 0..3 {
-        assert!(matches!(
-            slice(&mut kit, &guest, EXT_PIN_L4_TABLE, tree.top),
-            Outcome::Again(_)
-        ));
+        assert!(matches!(slice(&mut kit, &guest, EXT_PIN_L4_TABLE, tree.top), Outcome::Again(_)));
     }
     // The guest wants the frames back as memory: from the top down, each is taken apart first.
     for &table in core::iter::once(&tree.top).chain(&tree.below) {
-        let index = guest
-            .frames
-            .iter()
-            .position(|&mfn| mfn == table)
-            .expect("its own");
-        assert_eq!(
-            kit.update_va(guest.id, guest.va(index), entry(table, RW), 0),
-            0,
-            "frame {index}"
-        );
+        let index = guest.frames.iter().position(|&mfn| mfn == table).expect("its own");
+        assert_eq!(kit.update_va(guest.id, guest.va(index), entry(table, RW), 0), 0, "frame {index}");
         kit.check();
     }
     assert_eq!(count(&kit, guest.frames[9]), 1);
@@ -155,31 +113,19 @@ fn an_abandoned_pin_holds_nothing_for_good() {
 fn an_abandoned_table_does_not_become_a_table_of_another_level() {
     let (mut kit, guest, tree) = world();
     kit.hv.machine.interrupt_every.set(1);
-    assert!(matches!(
-        slice(&mut kit, &guest, EXT_PIN_L4_TABLE, tree.top),
-        Outcome::Again(_)
-    ));
+    assert!(matches!(slice(&mut kit, &guest, EXT_PIN_L4_TABLE, tree.top), Outcome::Again(_)));
     let l3 = tree.below[0];
     assert!(kit.hv.frames.get(l3).expect("RAM").usage().partial());
     let frame = kit.hv.frames.get(l3).expect("RAM");
     frame.take_ref(guest.id).expect("its own");
-    assert_eq!(
-        kit.hv.mm().get_type(l3, frame, PageType::Writable),
-        Err(Stop::Preempted)
-    );
-    assert_eq!(
-        kit.hv.mm().get_type(l3, frame, PageType::L2),
-        Err(Stop::Preempted)
-    );
+    assert_eq!(kit.hv.mm().get_type(l3, frame, PageType::Writable), Err(Stop::Preempted));
+    assert_eq!(kit.hv.mm().get_type(l3, frame, PageType::L2), Err(Stop::Preempted));
     kit.hv.frames.put_ref(l3);
     kit.check();
     // Taken apart, it may become an L2 table: its tree is a valid one a level lower. But then it is no L3 table.
     assert_eq!(kit.ext(guest.id, EXT_PIN_L2_TABLE, l3.0, 0), 0);
     kit.check();
-    assert_eq!(
-        kit.ext(guest.id, EXT_PIN_L4_TABLE, tree.top.0, 0),
-        Errno::INVAL.as_ret()
-    );
+    assert_eq!(kit.ext(guest.id, EXT_PIN_L4_TABLE, tree.top.0, 0), Errno::INVAL.as_ret());
     kit.check();
     assert_eq!(kit.ext(guest.id, EXT_UNPIN_TABLE, l3.0, 0), 0);
     assert_eq!(kit.ext(guest.id, EXT_PIN_L4_TABLE, tree.top.0, 0), 0);
@@ -191,24 +137,14 @@ fn a_slice_that_fails_lets_go_of_the_earlier_ones() {
     let (mut kit, guest, tree) = world();
     // The last entry of the last L1 table is bad.
     let last = guest.frames[24];
-    assert_eq!(
-        kit.mmu_update(guest.id, &[(slot(last, 300), entry(guest.l1(), RW))]),
-        0,
-        "plain memory still"
-    );
+    assert_eq!(kit.mmu_update(guest.id, &[(slot(last, 300), entry(guest.l1(), RW))]), 0, "plain memory still");
     for every in [0, 1, 2, 3] {
         kit.hv.machine.interrupt_every.set(every);
-        assert_eq!(
-            kit.ext(guest.id, EXT_PIN_L4_TABLE, tree.top.0, 0),
-            Errno::INVAL.as_ret()
-        );
+        assert_eq!(kit.ext(guest.id, EXT_PIN_L4_TABLE, tree.top.0, 0), Errno::INVAL.as_ret());
         kit.hv.machine.interrupt_every.set(0);
         assert!(kit.hv.mm().settle(guest.id));
         kit.check();
-        assert!(
-            tree.below.iter().all(|&table| count(&kit, table) == 0),
-            "interrupts: {every}"
-        );
+        assert!(tree.below.iter().all(|&table| count(&kit, table) == 0), "interrupts: {every}");
         assert_eq!(count(&kit, guest.frames[9]), 1);
     }
 }
@@ -218,10 +154,7 @@ fn a_partial_table_is_not_written_by_mmu_update() {
     let (mut kit, guest, tree) = world();
     kit.hv.machine.interrupt_every.set(1);
     for _ in 0..2 {
-        assert!(matches!(
-            slice(&mut kit, &guest, EXT_PIN_L4_TABLE, tree.top),
-            Outcome::Again(_)
-        ));
+        assert!(matches!(slice(&mut kit, &guest, EXT_PIN_L4_TABLE, tree.top), Outcome::Again(_)));
     }
     // An entry that is counted already would be forgotten: the table is taken apart before it is memory.
     assert_eq!(kit.mmu_update(guest.id, &[(slot(tree.top, 1), 0)]), 0);
@@ -236,20 +169,11 @@ fn a_partial_table_that_is_given_back_is_freed_once_it_is_apart() {
     let (mut kit, guest, tree) = world();
     kit.hv.machine.interrupt_every.set(1);
     for _ in 0..3 {
-        assert!(matches!(
-            slice(&mut kit, &guest, EXT_PIN_L4_TABLE, tree.top),
-            Outcome::Again(_)
-        ));
+        assert!(matches!(slice(&mut kit, &guest, EXT_PIN_L4_TABLE, tree.top), Outcome::Again(_)));
     }
     for index in 10..=24 {
         assert_eq!(kit.mmu_update(guest.id, &[(slot(guest.l1(), index), 0)]), 0);
-        let (done, _) = kit.reservation(
-            guest.id,
-            OP_DECREASE_RESERVATION,
-            abi::domid::SELF,
-            0,
-            &[guest.frames[index].0],
-        );
+        let (done, _) = kit.reservation(guest.id, OP_DECREASE_RESERVATION, abi::domid::SELF, 0, &[guest.frames[index].0]);
         assert_eq!(done, 1);
         kit.check();
     }
@@ -258,11 +182,7 @@ fn a_partial_table_that_is_given_back_is_freed_once_it_is_apart() {
     kit.destroy(guest.id);
     kit.check();
     // A partial table that its owner gave back is on no list of frames that it has: teardown must find it all the same.
-    assert!(
-        kit.hv.frames.of(guest.id).is_empty(),
-        "{:?}",
-        kit.hv.frames.of(guest.id)
-    );
+    assert!(kit.hv.frames.of(guest.id).is_empty(), "{:?}", kit.hv.frames.of(guest.id));
 }
 
 #[test]
@@ -270,10 +190,7 @@ fn an_entry_update_at_a_high_level_is_sliced() {
     let (mut kit, guest, tree) = world();
     for every in [1, 2, 5] {
         kit.hv.machine.interrupt_every.set(every);
-        assert_eq!(
-            kit.mmu_update(guest.id, &[(slot(guest.l4(), 7), entry(tree.below[0], RW))]),
-            0
-        );
+        assert_eq!(kit.mmu_update(guest.id, &[(slot(guest.l4(), 7), entry(tree.below[0], RW))]), 0);
         kit.check();
         assert_eq!(count(&kit, tree.below[0]), 1);
         assert_eq!(kit.mmu_update(guest.id, &[(slot(guest.l4(), 7), 0)]), 0);
@@ -316,17 +233,11 @@ fn a_table_that_is_wanted_again_while_it_is_taken_apart_is_whole_again() {
     let partial = |kit: &Kit, mfn: Mfn| kit.hv.frames.get(mfn).expect("RAM").usage().partial();
     assert!(partial(&kit, tree.top) && partial(&kit, tree.below[1]));
     kit.hv.machine.interrupt_every.set(0);
-    kit.hv
-        .mm()
-        .get_frame_as(tree.top, guest.id, PageType::L4)
-        .expect("valid still");
+    kit.hv.mm().get_frame_as(tree.top, guest.id, PageType::L4).expect("valid still");
     assert!(!partial(&kit, tree.top) && tree.below.iter().all(|&table| count(&kit, table) == 1));
     kit.hv.mm().put_frame_as(tree.top);
     kit.check();
-    kit.hv
-        .mm()
-        .get_frame_as(tree.top, guest.id, PageType::L4)
-        .expect("valid still");
+    kit.hv.mm().get_frame_as(tree.top, guest.id, PageType::L4).expect("valid still");
     assert!(kit.hv.mm().settle(guest.id));
     assert_eq!(count(&kit, tree.top), 1);
     kit.hv.mm().put_frame_as(tree.top);
@@ -341,14 +252,8 @@ fn a_mapping_that_needs_a_frame_back_waits_for_it() {
     kit.hv.mm().unpin(guest.id, tree.top).expect("pinned");
     kit.check();
     let args = [guest.va(10), entry(tree.top, RW), 0, 0, 0];
-    assert_eq!(
-        kit.once(guest.id, update_va_mapping::handler, args),
-        Outcome::Again(args)
-    );
-    assert_eq!(
-        kit.once(guest.id, update_va_mapping::handler, args),
-        Outcome::Done(0)
-    );
+    assert_eq!(kit.once(guest.id, update_va_mapping::handler, args), Outcome::Again(args));
+    assert_eq!(kit.once(guest.id, update_va_mapping::handler, args), Outcome::Done(0));
     kit.check();
 }
 
@@ -370,11 +275,7 @@ fn teardown_frees_everything_in_whatever_state() {
             kit.hv.machine.interrupt_every.set(every);
             kit.destroy(guest.id);
             kit.check();
-            assert_eq!(
-                kit.hv.frames.of(guest.id).total,
-                1,
-                "the frame that another domain maps"
-            );
+            assert_eq!(kit.hv.frames.of(guest.id).total, 1, "the frame that another domain maps");
             assert_eq!(kit.mmu_update(other.id, &[(slot(other.l1(), 100), 0)]), 0);
             assert!(kit.hv.frames.of(guest.id).is_empty());
             kit.check();

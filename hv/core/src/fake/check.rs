@@ -45,12 +45,7 @@ impl Expected {
     fn add(&mut self, mfn: Mfn, kind: Option<PageType>) {
         *self.refs.entry(mfn.0).or_default() += 1;
         if let Some(kind) = kind {
-            *self
-                .types
-                .entry(mfn.0)
-                .or_default()
-                .entry(kind as u8)
-                .or_default() += 1;
+            *self.types.entry(mfn.0).or_default().entry(kind as u8).or_default() += 1;
         }
     }
 }
@@ -75,9 +70,7 @@ pub fn check(hv: &Hypervisor<FakeMachine>, permitted: &Permitted) {
 }
 
 fn frames(hv: &Hypervisor<FakeMachine>) -> impl Iterator<Item = Mfn> + use<'_> {
-    (0..hv.frames.stats().end)
-        .map(Mfn)
-        .filter(|&mfn| hv.frames.get(mfn).is_some())
+    (0..hv.frames.stats().end).map(Mfn).filter(|&mfn| hv.frames.get(mfn).is_some())
 }
 
 fn count_lists(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {
@@ -85,40 +78,24 @@ fn count_lists(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {
     for domain in 0..MAX_DOMAINS as DomId {
         let lists = hv.frames.lists_for_check(domain);
         let mut total = 0;
-        for (allocated, list) in [
-            (true, &lists.allocated),
-            (false, &lists.lingering),
-            (false, &lists.released),
-        ] {
+        for (allocated, list) in [(true, &lists.allocated), (false, &lists.lingering), (false, &lists.released)] {
             for &mfn in list {
                 let frame = hv.frames.get(mfn).expect("RAM is on the list");
-                assert!(
-                    frame.belongs_to(domain) && frame.allocated() == allocated && !frame.shared(),
-                    "{mfn:?} is on the wrong list"
-                );
+                assert!(frame.belongs_to(domain) && frame.allocated() == allocated && !frame.shared(), "{mfn:?} is on the wrong list");
                 total += 1;
                 if allocated {
                     expected.add(mfn, None);
                 }
             }
         }
-        assert_eq!(
-            total,
-            hv.frames.of(domain).total,
-            "the account of domain {domain}"
-        );
+        assert_eq!(total, hv.frames.of(domain).total, "the account of domain {domain}");
         for &mfn in &lists.work {
             let usage = hv.frames.get(mfn).expect("RAM is on the list").usage();
-            assert!(
-                usage.queued() && usage.kind().below().is_some(),
-                "{mfn:?} is to be taken apart: {usage:?}"
-            );
+            assert!(usage.queued() && usage.kind().below().is_some(), "{mfn:?} is to be taken apart: {usage:?}");
         }
         queued += lists.work.len();
     }
-    let marked = frames(hv)
-        .filter(|&mfn| hv.frames.known(mfn).usage().queued())
-        .count();
+    let marked = frames(hv).filter(|&mfn| hv.frames.known(mfn).usage().queued()).count();
     assert_eq!(marked, queued, "frames marked as queued are on a list");
 }
 
@@ -130,12 +107,7 @@ fn count_vcpus(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {
                     expected.add(Mfn(table), Some(PageType::L4));
                 }
             }
-            for &mfn in vcpu
-                .gdt_frames
-                .iter()
-                .chain(&vcpu.ldt_frames)
-                .filter(|&&mfn| mfn != 0)
-            {
+            for &mfn in vcpu.gdt_frames.iter().chain(&vcpu.ldt_frames).filter(|&&mfn| mfn != 0) {
                 expected.add(Mfn(mfn), Some(PageType::Descriptor));
             }
         }
@@ -143,12 +115,7 @@ fn count_vcpus(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {
 }
 
 /// What a frame itself holds: by a pin, by unfinished work, and through its entries if it is a table.
-fn count_frame(
-    hv: &Hypervisor<FakeMachine>,
-    mfn: Mfn,
-    permitted: &Permitted,
-    expected: &mut Expected,
-) {
+fn count_frame(hv: &Hypervisor<FakeMachine>, mfn: Mfn, permitted: &Permitted, expected: &mut Expected) {
     let frame = hv.frames.known(mfn);
     let usage = frame.usage();
     let Owner::Domain(owner) = frame.owner() else {
@@ -168,10 +135,7 @@ fn count_frame(
         (0, true) => usage.progress(),
         (_, true) => panic!("{mfn:?} is both held and partial: {usage:?}"),
         (_, false) => {
-            assert!(
-                usage.validated(),
-                "{mfn:?} is held and not validated: {usage:?}"
-            );
+            assert!(usage.validated(), "{mfn:?} is held and not validated: {usage:?}");
             ENTRIES
         }
     };
@@ -179,24 +143,13 @@ fn count_frame(
         if usage.kind() == PageType::L4 && hypervisor_slot(usage.kind(), index) {
             if usage.count() != 0 {
                 let entry = hv.machine.word(mfn, index).load(Relaxed);
-                assert_eq!(
-                    entry,
-                    FakeMachine::hypervisor_entry(index),
-                    "slot {index} of {mfn:?} is the hypervisor's"
-                );
+                assert_eq!(entry, FakeMachine::hypervisor_entry(index), "slot {index} of {mfn:?} is the hypervisor's");
             }
             continue;
         }
         let entry = hv.machine.word(mfn, index).load(Relaxed);
         if present(entry) {
-            count_entry(
-                hv,
-                (mfn, index, entry),
-                usage.kind(),
-                owner,
-                permitted,
-                expected,
-            );
+            count_entry(hv, (mfn, index, entry), usage.kind(), owner, permitted, expected);
         }
     }
 }
@@ -210,31 +163,13 @@ fn count_entry(
     expected: &mut Expected,
 ) {
     let at = || std::format!("entry {index} of {kind:?} {table:?}, {entry:#x},");
-    let allowed = if kind == PageType::L1 {
-        ALLOWED_L1 & !pte::GLOBAL
-    } else {
-        ALLOWED_UPPER
-    };
-    assert_eq!(
-        entry & !allowed,
-        0,
-        "{} has bits that are not allowed",
-        at()
-    );
+    let allowed = if kind == PageType::L1 { ALLOWED_L1 & !pte::GLOBAL } else { ALLOWED_UPPER };
+    assert_eq!(entry & !allowed, 0, "{} has bits that are not allowed", at());
     assert_ne!(entry & pte::USER, 0, "{} lacks U", at());
     let child = frame_of(entry);
-    let frame = hv
-        .frames
-        .get(child)
-        .unwrap_or_else(|| panic!("{} names no RAM", at()));
-    let may = frame.belongs_to(owner)
-        || kind == PageType::L1 && permitted.mappings.contains(&(owner, child));
-    assert!(
-        may,
-        "{} of domain {owner} names a frame of {:?}",
-        at(),
-        frame.owner()
-    );
+    let frame = hv.frames.get(child).unwrap_or_else(|| panic!("{} names no RAM", at()));
+    let may = frame.belongs_to(owner) || kind == PageType::L1 && permitted.mappings.contains(&(owner, child));
+    assert!(may, "{} of domain {owner} names a frame of {:?}", at(), frame.owner());
     let as_what = match kind.below() {
         Some(below) => Some(below),
         None => writable(entry).then_some(PageType::Writable),
@@ -257,29 +192,16 @@ fn compare(hv: &Hypervisor<FakeMachine>, mfn: Mfn, expected: &Expected) {
     if let Owner::Domain(_) = frame.owner() {
         assert_eq!(frame.refs(), refs, "references of {mfn:?}: {frame:?}");
         assert_ne!(refs, 0, "{mfn:?} is a domain's without a reference");
-        assert!(
-            types.len() <= 1,
-            "{mfn:?} is of several types at once: {types:?}"
-        );
+        assert!(types.len() <= 1, "{mfn:?} is of several types at once: {types:?}");
         let count = types.get(&(usage.kind() as u8)).copied().unwrap_or(0);
-        assert_eq!(
-            usage.count(),
-            count,
-            "type count of {mfn:?}: {usage:?}, found {types:?}"
-        );
+        assert_eq!(usage.count(), count, "type count of {mfn:?}: {usage:?}, found {types:?}");
     } else {
-        assert!(
-            refs == 0 && types.is_empty(),
-            "{mfn:?} of {:?} is in use",
-            frame.owner()
-        );
+        assert!(refs == 0 && types.is_empty(), "{mfn:?} of {:?} is in use", frame.owner());
     }
 }
 
 fn check_free(hv: &Hypervisor<FakeMachine>) {
-    let free = frames(hv)
-        .filter(|&mfn| hv.frames.known(mfn).owner() == Owner::Free)
-        .count() as u64;
+    let free = frames(hv).filter(|&mfn| hv.frames.known(mfn).owner() == Owner::Free).count() as u64;
     assert_eq!(free, hv.frames.stats().free, "frames that are free");
 }
 
@@ -295,24 +217,15 @@ fn is_guarded(hv: &Hypervisor<FakeMachine>, mfn: Mfn) -> bool {
 fn check_caches(hv: &Hypervisor<FakeMachine>, permitted: &Permitted) {
     for (cpu, page, translation) in hv.machine.mmu.translations() {
         let at = std::format!("CPU {cpu} translates page {page:#x} as {translation:?}:");
-        let frame = hv
-            .frames
-            .get(translation.mfn)
-            .unwrap_or_else(|| panic!("{at} no RAM"));
-        let Owner::Domain(domain) = hv.frames.known(translation.root).owner() else {
-            panic!("{at} a root without an owner")
-        };
+        let frame = hv.frames.get(translation.mfn).unwrap_or_else(|| panic!("{at} no RAM"));
+        let Owner::Domain(domain) = hv.frames.known(translation.root).owner() else { panic!("{at} a root without an owner") };
         if translation.writable {
-            assert!(
-                !is_guarded(hv, translation.mfn),
-                "{at} writable and {frame:?}"
-            );
+            assert!(!is_guarded(hv, translation.mfn), "{at} writable and {frame:?}");
         }
         match frame.owner() {
             Owner::Free => {}
             Owner::Domain(owner) => {
-                let may =
-                    owner == domain || permitted.mappings.contains(&(domain, translation.mfn));
+                let may = owner == domain || permitted.mappings.contains(&(domain, translation.mfn));
                 assert!(may, "{at} the frame is domain {owner}'s");
             }
             owner => panic!("{at} the frame is {owner:?}'s"),
@@ -322,33 +235,20 @@ fn check_caches(hv: &Hypervisor<FakeMachine>, permitted: &Permitted) {
         // A table that was let go is harmless as long as nobody can have written to it: what its entries named is stamped.
         let frame = hv.frames.known(directory.table);
         let unchanged = frame.usage().kind() == PageType::L1 || frame.owner() == Owner::Free;
-        assert!(
-            unchanged,
-            "CPU {cpu} uses {:?} as L1 table of {range:#x}: {frame:?}",
-            directory.table
-        );
+        assert!(unchanged, "CPU {cpu} uses {:?} as L1 table of {range:#x}: {frame:?}", directory.table);
     }
 }
 
 /// What is loaded is validated, at every level.
 fn check_roots(hv: &Hypervisor<FakeMachine>) {
-    for &root in hv
-        .machine
-        .roots
-        .borrow()
-        .iter()
-        .filter(|root| root.is_some())
-    {
+    for &root in hv.machine.roots.borrow().iter().filter(|root| root.is_some()) {
         check_loaded(hv, root, PageType::L4);
     }
 }
 
 fn check_loaded(hv: &Hypervisor<FakeMachine>, table: Mfn, kind: PageType) {
     let usage = hv.frames.known(table).usage();
-    assert!(
-        usage.is(kind) && usage.validated(),
-        "{table:?} is walked as {kind:?}: {usage:?}"
-    );
+    assert!(usage.is(kind) && usage.validated(), "{table:?} is walked as {kind:?}: {usage:?}");
     for index in (0..ENTRIES).filter(|&index| !hypervisor_slot(kind, index)) {
         let entry = hv.machine.word(table, index).load(Relaxed);
         if !present(entry) {
@@ -356,10 +256,9 @@ fn check_loaded(hv: &Hypervisor<FakeMachine>, table: Mfn, kind: PageType) {
         }
         match kind.below() {
             Some(below) => check_loaded(hv, frame_of(entry), below),
-            None => assert!(
-                !(writable(entry) && is_guarded(hv, frame_of(entry))),
-                "entry {index} of {table:?} maps a guarded frame writable"
-            ),
+            None => {
+                assert!(!(writable(entry) && is_guarded(hv, frame_of(entry))), "entry {index} of {table:?} maps a guarded frame writable")
+            }
         }
     }
 }

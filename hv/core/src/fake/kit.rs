@@ -87,44 +87,25 @@ impl Kit {
         book.reserve(Mfn(0), Mfn(1));
         book.add_region(Mfn(1), Mfn(frames as u64));
         let hv = Hypervisor::new(FakeMachine::new(frames), book);
-        Kit {
-            hv: Box::new(hv),
-            permitted: Permitted::default(),
-        }
+        Kit { hv: Box::new(hv), permitted: Permitted::default() }
     }
 
     /// A domain with one vCPU and `pages` frames, mapped as the module says; it may get `spare` more.
     pub fn guest(&mut self, id: DomId, pages: usize, spare: u64) -> Guest {
-        assert!(
-            (4..=512).contains(&pages),
-            "a guest of the kit has 4 to 512 frames"
-        );
+        assert!((4..=512).contains(&pages), "a guest of the kit has 4 to 512 frames");
         self.empty_domain(id, pages as u64 + spare);
         let hv = &mut self.hv;
-        let frames: Vec<Mfn> = (0..pages)
-            .map(|_| {
-                hv.frames
-                    .allocate_for(&hv.machine, id)
-                    .expect("RAM for a guest")
-            })
-            .collect();
+        let frames: Vec<Mfn> = (0..pages).map(|_| hv.frames.allocate_for(&hv.machine, id).expect("RAM for a guest")).collect();
         let guest = Guest { id, frames };
         for level in 0..3 {
-            hv.machine
-                .word(guest.frames[level], 0)
-                .store(entry(guest.frames[level + 1], RW), Relaxed);
+            hv.machine.word(guest.frames[level], 0).store(entry(guest.frames[level + 1], RW), Relaxed);
         }
         for (index, &mfn) in guest.frames.iter().enumerate() {
             let flags = if index < 4 { RO } else { RW };
-            hv.machine
-                .word(guest.l1(), index)
-                .store(entry(mfn, flags), Relaxed);
+            hv.machine.word(guest.l1(), index).store(entry(mfn, flags), Relaxed);
             hv.machine.set_m2p(mfn, index as u64);
         }
-        let who = VcpuRef {
-            domain: id,
-            vcpu: 0,
-        };
+        let who = VcpuRef { domain: id, vcpu: 0 };
         base::set_tables(hv, who, guest.l4(), Mfn::NONE).expect("the kit's tables are valid");
         guest
     }
@@ -135,19 +116,12 @@ impl Kit {
         domain.id = id;
         self.hv.frames.open(id, limit);
         self.hv.domains.insert(domain);
-        self.add_vcpu(VcpuRef {
-            domain: id,
-            vcpu: 0,
-        });
+        self.add_vcpu(VcpuRef { domain: id, vcpu: 0 });
     }
 
     /// Makes a domain privileged.
     pub fn privilege(&mut self, id: DomId) {
-        self.hv
-            .domains
-            .get_mut(id)
-            .expect("the domain exists")
-            .privileged = true;
+        self.hv.domains.get_mut(id).expect("the domain exists").privileged = true;
     }
 
     /// How many CPUs there are.
@@ -158,10 +132,7 @@ impl Kit {
     /// A CPU runs a domain from now on: CPU n its vCPU n, which at first has the table that vCPU 0 has then.
     pub fn run_on(&mut self, cpu: CpuId, id: DomId) {
         self.hv.machine.cpu.set(cpu);
-        let who = VcpuRef {
-            domain: id,
-            vcpu: cpu as u16,
-        };
+        let who = VcpuRef { domain: id, vcpu: cpu as u16 };
         if self.hv.cpus[cpu].current == Some(who) {
             return;
         }
@@ -176,24 +147,14 @@ impl Kit {
 
     fn add_vcpu(&mut self, who: VcpuRef) {
         let vcpu = Box::leak(Vcpu::new_box_zeroed().expect("memory of the host"));
-        (vcpu.domain, vcpu.id, vcpu.in_kernel, vcpu.initialised) =
-            (who.domain, who.vcpu, true, true);
-        let domain = self
-            .hv
-            .domains
-            .get_mut(who.domain)
-            .expect("the domain exists");
+        (vcpu.domain, vcpu.id, vcpu.in_kernel, vcpu.initialised) = (who.domain, who.vcpu, true, true);
+        let domain = self.hv.domains.get_mut(who.domain).expect("the domain exists");
         domain.max_vcpus = domain.max_vcpus.max(u32::from(who.vcpu) + 1);
         domain.vcpus[usize::from(who.vcpu)] = Some(vcpu);
         if who.vcpu != 0 {
             let first = VcpuRef { vcpu: 0, ..who };
-            let root = Mfn(self
-                .hv
-                .vcpu(first)
-                .expect("every domain has one")
-                .kernel_table);
-            base::set_tables(&mut self.hv, who, root, Mfn::NONE)
-                .expect("the first vCPU runs on it");
+            let root = Mfn(self.hv.vcpu(first).expect("every domain has one").kernel_table);
+            base::set_tables(&mut self.hv, who, root, Mfn::NONE).expect("the first vCPU runs on it");
         }
     }
 
@@ -216,15 +177,7 @@ impl Kit {
         let cpu = self.hv.machine.cpu.get();
         self.run_on(cpu, id);
         let mut regs = CpuUserRegs::new_zeroed();
-        let mut call = Call {
-            hv: &mut self.hv,
-            cpu,
-            who: VcpuRef {
-                domain: id,
-                vcpu: cpu as u16,
-            },
-            regs: &mut regs,
-        };
+        let mut call = Call { hv: &mut self.hv, cpu, who: VcpuRef { domain: id, vcpu: cpu as u16 }, regs: &mut regs };
         handler(&mut call, args)
     }
 
@@ -244,15 +197,9 @@ impl Kit {
     /// `mmu_update` for whom `foreign` says (0x7ff0 for oneself).
     pub fn mmu_update_for(&mut self, id: DomId, requests: &[(u64, u64)], foreign: u64) -> i64 {
         for (index, &(ptr, val)) in requests.iter().enumerate() {
-            self.hv
-                .machine
-                .put(index * 16, MmuUpdate { ptr, val }.as_bytes());
+            self.hv.machine.put(index * 16, MmuUpdate { ptr, val }.as_bytes());
         }
-        self.call(
-            id,
-            mmu_update::handler,
-            [WINDOW, requests.len() as u64, 0, foreign, 0],
-        )
+        self.call(id, mmu_update::handler, [WINDOW, requests.len() as u64, 0, foreign, 0])
     }
 
     /// `mmu_update` of one's own.
@@ -262,16 +209,7 @@ impl Kit {
 
     /// One operation of `mmuext_op` on a domain.
     pub fn ext_for(&mut self, id: DomId, cmd: u32, arg1: u64, arg2: u64, foreign: u64) -> i64 {
-        self.hv.machine.put(
-            0,
-            MmuextOp {
-                cmd,
-                _pad: 0,
-                arg1,
-                arg2,
-            }
-            .as_bytes(),
-        );
+        self.hv.machine.put(0, MmuextOp { cmd, _pad: 0, arg1, arg2 }.as_bytes());
         self.call(id, mmuext_op::handler, [WINDOW, 1, 0, foreign, 0])
     }
 
@@ -286,14 +224,7 @@ impl Kit {
     }
 
     /// `memory_op` on a list of extents; tells the result and the list afterwards.
-    pub fn reservation(
-        &mut self,
-        id: DomId,
-        op: u32,
-        domid: DomId,
-        order: u32,
-        list: &[u64],
-    ) -> (i64, Vec<u64>) {
+    pub fn reservation(&mut self, id: DomId, op: u32, domid: DomId, order: u32, list: &[u64]) -> (i64, Vec<u64>) {
         const LIST: usize = 64;
         let request = Reservation {
             extent_start: WINDOW + LIST as u64,
@@ -306,9 +237,7 @@ impl Kit {
         self.hv.machine.put(LIST, list.as_bytes());
         let result = self.call(id, memory_op::handler, [op.into(), WINDOW, 0, 0, 0]);
         let bytes = self.hv.machine.take(LIST, list.len() * 8);
-        let words = bytes
-            .chunks_exact(8)
-            .map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
+        let words = bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
         (result, words.collect())
     }
 

@@ -94,13 +94,8 @@ impl FakeMachine {
     /// # Errors
     /// The access faults.
     pub fn guest_read(&self, address: u64) -> Result<u64, Refused> {
-        let mfn = self
-            .mmu
-            .translate(&self.memory, self.cpu.get(), self.root(), address, false)?;
-        Ok(self
-            .memory
-            .word(mfn, (address as usize & 0xfff) >> 3)
-            .load(Relaxed))
+        let mfn = self.mmu.translate(&self.memory, self.cpu.get(), self.root(), address, false)?;
+        Ok(self.memory.word(mfn, (address as usize & 0xfff) >> 3).load(Relaxed))
     }
 
     /// The guest writes a word at its linear address, as its own instruction would.
@@ -108,12 +103,8 @@ impl FakeMachine {
     /// # Errors
     /// The access faults.
     pub fn guest_write(&self, address: u64, value: u64) -> Result<(), Refused> {
-        let mfn = self
-            .mmu
-            .translate(&self.memory, self.cpu.get(), self.root(), address, true)?;
-        self.memory
-            .word(mfn, (address as usize & 0xfff) >> 3)
-            .store(value, Relaxed);
+        let mfn = self.mmu.translate(&self.memory, self.cpu.get(), self.root(), address, true)?;
+        self.memory.word(mfn, (address as usize & 0xfff) >> 3).store(value, Relaxed);
         Ok(())
     }
 
@@ -134,11 +125,7 @@ impl FakeMachine {
 
     /// The whole log, a line each.
     pub fn log_text(&self) -> String {
-        self.log
-            .borrow()
-            .iter()
-            .map(|(_, line)| std::format!("{line}\n"))
-            .collect()
+        self.log.borrow().iter().map(|(_, line)| std::format!("{line}\n")).collect()
     }
 
     fn in_window(&self, address: u64, length: usize) -> Option<usize> {
@@ -162,10 +149,7 @@ impl FakeMachine {
             }
             let offset = at as usize & (PAGE_SIZE - 1);
             let count = (length - done).min(PAGE_SIZE - offset);
-            let mfn = self
-                .mmu
-                .translate(&self.memory, self.cpu.get(), self.root(), at, write)
-                .map_err(|_| GuestFault)?;
+            let mfn = self.mmu.translate(&self.memory, self.cpu.get(), self.root(), at, write).map_err(|_| GuestFault)?;
             piece(mfn, offset, done..done + count);
             done += count;
         }
@@ -203,23 +187,15 @@ impl Machine for FakeMachine {
     }
 
     fn object<T: FromZeros>(&self, run: FrameRun) -> &'static mut T {
-        assert!(
-            size_of::<T>() <= run.count() as usize * PAGE_SIZE,
-            "the run is too short for the object"
-        );
+        assert!(size_of::<T>() <= run.count() as usize * PAGE_SIZE, "the run is too short for the object");
         let object = Box::leak(T::new_box_zeroed().expect("memory of the host"));
-        self.objects
-            .borrow_mut()
-            .insert(core::ptr::from_ref(object).addr(), run.first());
+        self.objects.borrow_mut().insert(core::ptr::from_ref(object).addr(), run.first());
         object
     }
 
     fn reclaim<T>(&self, object: &'static mut T) -> Mfn {
         let address = core::ptr::from_ref(object).addr();
-        self.objects
-            .borrow_mut()
-            .remove(&address)
-            .expect("an object of this machine")
+        self.objects.borrow_mut().remove(&address).expect("an object of this machine")
     }
 
     fn copy_from_guest(&self, address: u64, into: &mut [u8]) -> Result<(), GuestFault> {
@@ -227,9 +203,7 @@ impl Machine for FakeMachine {
             into.copy_from_slice(&self.window.borrow()[offset..offset + into.len()]);
             return Ok(());
         }
-        self.pieces(address, into.len(), false, |mfn, offset, range| {
-            self.memory.read(mfn, offset, &mut into[range])
-        })
+        self.pieces(address, into.len(), false, |mfn, offset, range| self.memory.read(mfn, offset, &mut into[range]))
     }
 
     fn copy_to_guest(&self, address: u64, from: &[u8]) -> Result<(), GuestFault> {
@@ -237,9 +211,7 @@ impl Machine for FakeMachine {
             self.put(offset, from);
             return Ok(());
         }
-        self.pieces(address, from.len(), true, |mfn, offset, range| {
-            self.memory.write(mfn, offset, &from[range])
-        })
+        self.pieces(address, from.len(), true, |mfn, offset, range| self.memory.write(mfn, offset, &from[range]))
     }
 
     fn load_page_table(&self, root: Mfn) {
@@ -249,9 +221,7 @@ impl Machine for FakeMachine {
 
     fn fill_hypervisor_slots(&self, root: Mfn) {
         for slot in HYPERVISOR_SLOTS {
-            self.memory
-                .word(root, slot)
-                .store(Self::hypervisor_entry(slot), Relaxed);
+            self.memory.word(root, slot).store(Self::hypervisor_entry(slot), Relaxed);
         }
     }
 
@@ -276,19 +246,11 @@ impl Machine for FakeMachine {
     fn save_vcpu(&self, from: &mut Vcpu) {
         let (fs, active, shadow) = self.bases.get();
         from.fs_base = fs;
-        (from.gs_base_kernel, from.gs_base_user) = if from.in_kernel {
-            (active, shadow)
-        } else {
-            (shadow, active)
-        };
+        (from.gs_base_kernel, from.gs_base_user) = if from.in_kernel { (active, shadow) } else { (shadow, active) };
     }
 
     fn load_vcpu(&self, to: &Vcpu) {
-        let (active, shadow) = if to.in_kernel {
-            (to.gs_base_kernel, to.gs_base_user)
-        } else {
-            (to.gs_base_user, to.gs_base_kernel)
-        };
+        let (active, shadow) = if to.in_kernel { (to.gs_base_kernel, to.gs_base_user) } else { (to.gs_base_user, to.gs_base_kernel) };
         self.bases.set((to.fs_base, active, shadow));
         self.load_page_table(to.active_table());
     }

@@ -18,12 +18,8 @@ impl Memory {
     pub fn new(frames: usize) -> Self {
         const GARBAGE: u64 = 0x6b6b_6b6b_6b6b_6b6b;
         Memory {
-            words: (0..frames * ENTRIES)
-                .map(|_| AtomicU64::new(GARBAGE))
-                .collect(),
-            m2p: (0..frames)
-                .map(|_| AtomicU64::new(abi::layout::INVALID_M2P_ENTRY))
-                .collect(),
+            words: (0..frames * ENTRIES).map(|_| AtomicU64::new(GARBAGE)).collect(),
+            m2p: (0..frames).map(|_| AtomicU64::new(abi::layout::INVALID_M2P_ENTRY)).collect(),
         }
     }
 
@@ -40,10 +36,7 @@ impl Memory {
 
     /// Copies bytes out of a frame.
     pub fn read(&self, mfn: Mfn, offset: usize, into: &mut [u8]) {
-        assert!(
-            offset + into.len() <= PAGE_SIZE,
-            "reading across the end of a frame"
-        );
+        assert!(offset + into.len() <= PAGE_SIZE, "reading across the end of a frame");
         for (position, byte) in into.iter_mut().enumerate() {
             let at = offset + position;
             *byte = self.word(mfn, at / 8).load(Relaxed).to_le_bytes()[at % 8];
@@ -52,10 +45,7 @@ impl Memory {
 
     /// Copies bytes into a frame.
     pub fn write(&self, mfn: Mfn, offset: usize, from: &[u8]) {
-        assert!(
-            offset + from.len() <= PAGE_SIZE,
-            "writing across the end of a frame"
-        );
+        assert!(offset + from.len() <= PAGE_SIZE, "writing across the end of a frame");
         for (position, &byte) in from.iter().enumerate() {
             let at = offset + position;
             let word = self.word(mfn, at / 8);

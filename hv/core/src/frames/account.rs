@@ -27,16 +27,7 @@ pub struct DomainFrames {
 
 impl DomainFrames {
     pub(super) const fn new() -> Self {
-        DomainFrames {
-            limit: 0,
-            total: 0,
-            overhead: 0,
-            allocated: 0,
-            lingering: 0,
-            released: 0,
-            work: 0,
-            closed: false,
-        }
+        DomainFrames { limit: 0, total: 0, overhead: 0, allocated: 0, lingering: 0, released: 0, work: 0, closed: false }
     }
 
     /// True if nothing of the domain is left, so that its number can name another.

@@ -15,10 +15,7 @@ pub(super) struct Buddy {
 
 impl Buddy {
     pub(super) const fn new() -> Self {
-        Buddy {
-            heads: [0; MAX_ORDER as usize + 1],
-            free: 0,
-        }
+        Buddy { heads: [0; MAX_ORDER as usize + 1], free: 0 }
     }
 
     /// How many frames are free.
@@ -48,10 +45,7 @@ impl Buddy {
         let (mut block, mut order) = (first, order);
         while order < MAX_ORDER {
             let neighbour = block ^ (1 << order);
-            if !table
-                .get(neighbour as usize)
-                .is_some_and(|frame| is_free_block(frame, order))
-            {
+            if !table.get(neighbour as usize).is_some_and(|frame| is_free_block(frame, order)) {
                 break;
             }
             self.unlink(table, neighbour, order);

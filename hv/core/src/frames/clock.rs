@@ -18,11 +18,7 @@ pub struct FlushClock {
 
 impl FlushClock {
     pub(super) const fn new() -> Self {
-        FlushClock {
-            now: 1,
-            flushed: [1; MAX_CPUS],
-            online: CpuMask(1),
-        }
+        FlushClock { now: 1, flushed: [1; MAX_CPUS], online: CpuMask(1) }
     }
 
     /// The CPUs that run guests (only CPU 0 until this is called).
@@ -101,10 +97,7 @@ mod tests {
         assert_eq!(clock.stale(stamp), CpuMask(1));
         clock.flushed(CpuMask(1));
         assert_eq!(clock.stale(stamp), CpuMask(0));
-        assert_eq!(
-            clock.stale(clock.now()),
-            CpuMask(3) /* neither since */
-        );
+        assert_eq!(clock.stale(clock.now()), CpuMask(3) /* neither since */);
     }
 
     #[test]

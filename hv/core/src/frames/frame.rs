@@ -202,11 +202,7 @@ impl Usage {
     /// One holder more.
     #[inline]
     pub const fn more(self) -> Result<Usage, Saturated> {
-        if self.0 & COUNT == COUNT {
-            Err(Saturated)
-        } else {
-            Ok(Usage(self.0 + 1))
-        }
+        if self.0 & COUNT == COUNT { Err(Saturated) } else { Ok(Usage(self.0 + 1)) }
     }
 
     /// One holder less; the count must not be zero.
@@ -237,9 +233,7 @@ impl Usage {
     pub(crate) const fn set_partial(self, progress: Option<usize>) -> Usage {
         match progress {
             None => Usage(self.0 & !(PROGRESS | PARTIAL)),
-            Some(entries) => {
-                Usage(self.0 & !PROGRESS | PARTIAL | (entries as u64) << PROGRESS_SHIFT)
-            }
+            Some(entries) => Usage(self.0 & !PROGRESS | PARTIAL | (entries as u64) << PROGRESS_SHIFT),
         }
     }
 
@@ -351,10 +345,7 @@ impl Frame {
     /// One more reference to a frame that has one: the work on it holds it.
     pub(crate) fn hold(&self) {
         let holder = self.holder.load(Relaxed);
-        assert!(
-            holder & REFS != 0 && holder & REFS != REFS,
-            "only a frame in use can be held"
-        );
+        assert!(holder & REFS != 0 && holder & REFS != REFS, "only a frame in use can be held");
         self.holder.store(holder + 1, Relaxed);
     }
 
@@ -369,15 +360,11 @@ impl Frame {
 
     pub(super) fn give_to(&self, owner: Owner, refs: u64, allocated: bool, shared: bool) {
         let flags = if allocated { ALLOCATED } else { 0 } | if shared { SHARED } else { 0 };
-        self.holder.store(
-            u64::from(owner.encode()) << OWNER_SHIFT | flags | refs,
-            Relaxed,
-        );
+        self.holder.store(u64::from(owner.encode()) << OWNER_SHIFT | flags | refs, Relaxed);
     }
 
     pub(super) fn clear_allocated(&self) {
-        self.holder
-            .store(self.holder.load(Relaxed) & !ALLOCATED, Relaxed);
+        self.holder.store(self.holder.load(Relaxed) & !ALLOCATED, Relaxed);
     }
 
     /// Time of the last loss that may have left stale translations; 0 is never.
@@ -394,8 +381,7 @@ impl Frame {
     /// For tests of full counters.
     #[cfg(any(test, feature = "fake"))]
     pub fn set_refs_for_test(&self, refs: u64) {
-        self.holder
-            .store(self.holder.load(Relaxed) & !REFS | refs & REFS, Relaxed);
+        self.holder.store(self.holder.load(Relaxed) & !REFS | refs & REFS, Relaxed);
     }
 
     /// For tests of full counters.

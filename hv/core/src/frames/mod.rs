@@ -61,13 +61,7 @@ pub struct Stats {
 impl Frames {
     /// A table in which no address has RAM yet. Frame numbers must fit into 32 bits (16 TiB).
     pub const fn new(table: &'static [Frame]) -> Self {
-        Frames {
-            table,
-            buddy: Buddy::new(),
-            accounts: [DomainFrames::new(); MAX_DOMAINS],
-            ram: 0,
-            clock: FlushClock::new(),
-        }
+        Frames { table, buddy: Buddy::new(), accounts: [DomainFrames::new(); MAX_DOMAINS], ram: 0, clock: FlushClock::new() }
     }
 
     /// A frame of RAM by number; none if the number has no RAM.
@@ -97,19 +91,12 @@ impl Frames {
     pub fn open(&mut self, domain: DomId, limit: u64) {
         let account = &mut self.accounts[usize::from(domain)];
         assert!(account.is_empty(), "the number is in use still");
-        *account = DomainFrames {
-            limit,
-            ..DomainFrames::new()
-        };
+        *account = DomainFrames { limit, ..DomainFrames::new() };
     }
 
     /// The numbers for `machine_info`.
     pub fn stats(&self) -> Stats {
-        Stats {
-            total: self.ram,
-            free: self.buddy.free_frames(),
-            end: self.table.len() as u64,
-        }
+        Stats { total: self.ram, free: self.buddy.free_frames(), end: self.table.len() as u64 }
     }
 
     // Boot
@@ -173,12 +160,7 @@ impl Frames {
     /// 2^`order` adjacent frames for an object of the hypervisor, charged to a domain's overhead if one is named.
     ///
     /// Their contents are whatever was there; [`Machine::object`] zeroes.
-    pub fn allocate_run<M: Machine>(
-        &mut self,
-        machine: &M,
-        order: u32,
-        charge: Option<DomId>,
-    ) -> Option<FrameRun> {
+    pub fn allocate_run<M: Machine>(&mut self, machine: &M, order: u32, charge: Option<DomId>) -> Option<FrameRun> {
         if order > MAX_ORDER {
             return None;
         }
@@ -189,8 +171,7 @@ impl Frames {
         }
         let head = &self.table[first as usize];
         head.set_usage(Usage::block(order));
-        head.work
-            .store(charge.map_or(0, |domain| u32::from(domain) + 1), Relaxed);
+        head.work.store(charge.map_or(0, |domain| u32::from(domain) + 1), Relaxed);
         if let Some(domain) = charge {
             self.accounts[usize::from(domain)].overhead += 1 << order;
         }
@@ -221,11 +202,7 @@ impl Frames {
         machine.set_m2p(mfn, abi::layout::INVALID_M2P_ENTRY);
         let frame = self.known(mfn);
         frame.give_to(Owner::Domain(domain), 1, false, true);
-        frame.set_usage(
-            Usage::UNUSED
-                .with(PageType::Writable, 1)
-                .set_validated(true),
-        );
+        frame.set_usage(Usage::UNUSED.with(PageType::Writable, 1).set_validated(true));
         self.accounts[usize::from(domain)].overhead += 1;
         Some(mfn)
     }
@@ -233,10 +210,7 @@ impl Frames {
     /// Gives up the hypervisor's hold of a shared frame; it is freed when the domain's mappings are gone, too.
     pub fn free_shared(&mut self, mfn: Mfn) {
         let frame = self.known(mfn);
-        assert!(
-            frame.shared() && frame.usage().is(PageType::Writable),
-            "a shared frame"
-        );
+        assert!(frame.shared() && frame.usage().is(PageType::Writable), "a shared frame");
         frame.set_usage(frame.usage().less());
         frame.set_stamp(self.clock.now());
         self.put_ref(mfn);
@@ -256,20 +230,12 @@ impl Frames {
     ///
     /// # Errors
     /// As [`Frames::allocate_for`].
-    pub fn allocate_block_for<M: Machine>(
-        &mut self,
-        machine: &M,
-        domain: DomId,
-        order: u32,
-    ) -> Result<Mfn, NoFrame> {
+    pub fn allocate_block_for<M: Machine>(&mut self, machine: &M, domain: DomId, order: u32) -> Result<Mfn, NoFrame> {
         if order > MAX_ORDER {
             return Err(NoFrame::Exhausted);
         }
         self.room(domain, 1 << order)?;
-        let first = self
-            .buddy
-            .take(self.table, order)
-            .ok_or(NoFrame::Exhausted)?;
+        let first = self.buddy.take(self.table, order).ok_or(NoFrame::Exhausted)?;
         self.forget_translations(machine, first, order);
         for mfn in first..first + (1 << order) {
             let frame = Mfn(u64::from(mfn));
@@ -363,9 +329,7 @@ impl Frames {
     /// Makes sure that no CPU has a translation to these frames from their last life.
     fn forget_translations<M: Machine>(&mut self, machine: &M, first: u32, order: u32) {
         let block = &self.table[first as usize..first as usize + (1 << order)];
-        let latest = block
-            .iter()
-            .fold(0, |mask, frame| mask | self.clock.stale(frame.stamp()).0);
+        let latest = block.iter().fold(0, |mask, frame| mask | self.clock.stale(frame.stamp()).0);
         self.flush(machine, CpuMask(latest), Flush::All);
     }
 
@@ -390,14 +354,9 @@ impl Frames {
     #[cold]
     fn release(&mut self, mfn: Mfn) {
         let frame = self.known(mfn);
-        let Owner::Domain(domain) = frame.owner() else {
-            panic!("only domains' frames are counted")
-        };
+        let Owner::Domain(domain) = frame.owner() else { panic!("only domains' frames are counted") };
         let usage = frame.usage();
-        assert!(
-            usage.count() == 0 && !usage.partial() && !usage.queued(),
-            "a frame without references has no use"
-        );
+        assert!(usage.count() == 0 && !usage.partial() && !usage.queued(), "a frame without references has no use");
         let account = &mut self.accounts[usize::from(domain)];
         if frame.shared() {
             account.overhead -= 1;

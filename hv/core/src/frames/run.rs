@@ -29,9 +29,5 @@ impl FrameRun {
 /// The order of the smallest run that holds a `T`.
 pub const fn order_of<T>() -> u32 {
     let frames = size_of::<T>().div_ceil(abi::layout::PAGE_SIZE);
-    if frames <= 1 {
-        0
-    } else {
-        frames.next_power_of_two().trailing_zeros()
-    }
+    if frames <= 1 { 0 } else { frames.next_power_of_two().trailing_zeros() }
 }

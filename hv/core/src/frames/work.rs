@@ -34,9 +34,7 @@ impl Frames {
     /// Puts a table that is marked as queued on the list.
     pub(crate) fn push_work(&mut self, mfn: Mfn) {
         let frame = self.known(mfn);
-        let Owner::Domain(domain) = frame.owner() else {
-            panic!("only domains have page tables")
-        };
+        let Owner::Domain(domain) = frame.owner() else { panic!("only domains have page tables") };
         let account = &mut self.accounts[usize::from(domain)];
         frame.work.store(account.work, Relaxed);
         account.work = mfn.0 as u32;
@@ -67,10 +65,7 @@ impl Frames {
             let mut at = some(first);
             while let Some(mfn) = at {
                 list.push(mfn);
-                assert!(
-                    list.len() <= self.table.len(),
-                    "a list goes round in circles"
-                );
+                assert!(list.len() <= self.table.len(), "a list goes round in circles");
                 at = some(next(self.known(mfn)));
             }
             list

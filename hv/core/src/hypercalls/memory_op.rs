@@ -6,9 +6,8 @@
 use abi::errno::Errno;
 use abi::layout::{MACH2PHYS_NR_ENTRIES, MACH2PHYS_VIRT_END, MACH2PHYS_VIRT_START};
 use abi::memory::{
-    CONTINUATION_SHIFT, MachphysMapping, MemoryDomain, OP_CURRENT_RESERVATION,
-    OP_DECREASE_RESERVATION, OP_INCREASE_RESERVATION, OP_MACHPHYS_MAPPING, OP_MASK,
-    OP_MAXIMUM_RAM_PAGE, OP_MAXIMUM_RESERVATION, OP_POPULATE_PHYSMAP, Reservation,
+    CONTINUATION_SHIFT, MachphysMapping, MemoryDomain, OP_CURRENT_RESERVATION, OP_DECREASE_RESERVATION, OP_INCREASE_RESERVATION,
+    OP_MACHPHYS_MAPPING, OP_MASK, OP_MAXIMUM_RAM_PAGE, OP_MAXIMUM_RESERVATION, OP_POPULATE_PHYSMAP, Reservation,
 };
 
 use super::mmu_batch;
@@ -56,11 +55,7 @@ fn extents<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5], what: Extents) ->
         Err(error) => return error.into(),
     };
     let end = request.nr_extents;
-    if end > u64::MAX >> CONTINUATION_SHIFT
-        || start >= end
-        || request.extent_order > MAX_EXTENT_ORDER
-        || !fits(call, &request)
-    {
+    if end > u64::MAX >> CONTINUATION_SHIFT || start >= end || request.extent_order > MAX_EXTENT_ORDER || !fits(call, &request) {
         return Outcome::Done(start as i64);
     }
     for index in start..end {
@@ -80,32 +75,17 @@ fn extents<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5], what: Extents) ->
 fn fits<M: Machine>(call: &Call<'_, M>, request: &Reservation) -> bool {
     match request.mem_flags & ADDRESS_BITS {
         0 => true,
-        bits => {
-            call.hv.frames.stats().end
-                <= 1u64
-                    .checked_shl(bits.saturating_sub(12))
-                    .unwrap_or(u64::MAX)
-        }
+        bits => call.hv.frames.stats().end <= 1u64.checked_shl(bits.saturating_sub(12)).unwrap_or(u64::MAX),
     }
 }
 
-fn extent<M: Machine>(
-    call: &mut Call<'_, M>,
-    request: &Reservation,
-    owner: DomId,
-    index: u64,
-    what: Extents,
-) -> Result<(), Errno> {
+fn extent<M: Machine>(call: &mut Call<'_, M>, request: &Reservation, owner: DomId, index: u64, what: Extents) -> Result<(), Errno> {
     let order = request.extent_order;
     let entry = Call::<M>::element(request.extent_start, index, size_of::<u64>());
     if what == Extents::Increase {
         let mfn = call.hv.mm().add_extent(owner, order, None)?;
         // The list is optional here.
-        return if request.extent_start == 0 {
-            Ok(())
-        } else {
-            Ok(call.write(entry?, &mfn.0)?)
-        };
+        return if request.extent_start == 0 { Ok(()) } else { Ok(call.write(entry?, &mfn.0)?) };
     }
     let entry = entry?;
     let number: u64 = call.read(entry)?;
@@ -116,25 +96,12 @@ fn extent<M: Machine>(
     Ok(call.write(entry, &mfn.0)?)
 }
 
-fn account<M: Machine>(
-    call: &mut Call<'_, M>,
-    argument: u64,
-    of: impl Fn(&DomainFrames) -> u64,
-) -> Outcome {
-    let result = call
-        .read::<MemoryDomain>(argument)
-        .map_err(Errno::from)
-        .and_then(|request| call.target(request.domid));
-    result
-        .map(|domain| of(call.hv.frames.of(domain)) as i64)
-        .into()
+fn account<M: Machine>(call: &mut Call<'_, M>, argument: u64, of: impl Fn(&DomainFrames) -> u64) -> Outcome {
+    let result = call.read::<MemoryDomain>(argument).map_err(Errno::from).and_then(|request| call.target(request.domid));
+    result.map(|domain| of(call.hv.frames.of(domain)) as i64).into()
 }
 
 fn machphys_mapping<M: Machine>(call: &mut Call<'_, M>, argument: u64) -> Result<(), GuestFault> {
-    let mapping = MachphysMapping {
-        v_start: MACH2PHYS_VIRT_START,
-        v_end: MACH2PHYS_VIRT_END,
-        max_mfn: MACH2PHYS_NR_ENTRIES - 1,
-    };
+    let mapping = MachphysMapping { v_start: MACH2PHYS_VIRT_START, v_end: MACH2PHYS_VIRT_END, max_mfn: MACH2PHYS_NR_ENTRIES - 1 };
     call.write(argument, &mapping)
 }

@@ -2,8 +2,9 @@
 
 use abi::errno::Errno;
 use abi::mmu::UPDATE_PREEMPTED;
+use zerocopy::{FromBytes, IntoBytes};
 
-use crate::call::{Call, Outcome};
+use crate::call::{Call, DOMID_SELF, Outcome};
 use crate::ids::DomId;
 use crate::machine::Machine;
 use crate::mm::Stop;
@@ -54,14 +55,33 @@ pub(super) fn run<M: Machine>(
         Err(Stop::Preempted) => {
             settle(call, owners);
             let list = list.wrapping_add(u64::from(done) * size as u64);
-            Outcome::Again([
-                list,
-                u64::from((count - done) | UPDATE_PREEMPTED),
-                report,
-                args[3],
-                args[4],
-            ])
+            Outcome::Again([list, u64::from((count - done) | UPDATE_PREEMPTED), report, args[3], args[4]])
         }
+    }
+}
+
+/// The request of a list of one that is about the caller alone, reports nothing and finds nothing unsettled: most lists are like that, and
+/// need none of what [`run`] does.
+#[inline]
+pub(super) fn single<M: Machine, T: FromBytes + IntoBytes>(call: &Call<'_, M>, args: [u64; 5]) -> Option<T> {
+    let [list, count, report, foreign, _] = args;
+    let simple = count as u32 == 1 && report == 0 && foreign as u32 == u32::from(DOMID_SELF);
+    if !simple || call.hv.frames.has_work(call.who.domain) {
+        return None;
+    }
+    call.read(list).ok()
+}
+
+/// What such a request came to.
+#[inline]
+pub(super) fn finish<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5], result: Result<(), Stop>) -> Outcome {
+    let own = call.who.domain;
+    // What it let go may stay for the next call, if an interrupt waits.
+    call.hv.mm().settle(own);
+    match result {
+        Ok(()) => Outcome::Done(0),
+        Err(Stop::Error(error)) => error.into(),
+        Err(Stop::Preempted) => Outcome::Again(args),
     }
 }
 
@@ -74,11 +94,7 @@ fn settle<M: Machine>(call: &mut Call<'_, M>, owners: [DomId; 2]) -> bool {
 
 /// Adds to the guest's count, if it can be written: the requests are done either way.
 fn tell<M: Machine>(call: &mut Call<'_, M>, report: u64, done: u32, resumed: bool) {
-    let before: u32 = if resumed {
-        call.read(report).unwrap_or(0)
-    } else {
-        0
-    };
+    let before: u32 = if resumed { call.read(report).unwrap_or(0) } else { 0 };
     let _ = call.write(report, &before.wrapping_add(done));
 }
 

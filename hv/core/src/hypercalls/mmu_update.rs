@@ -1,10 +1,7 @@
 //! `mmu_update`: a guest changes entries of its page tables, of any level, by machine address; or the machine-to-physical table.
 
 use abi::errno::Errno;
-use abi::mmu::{
-    MACHPHYS_UPDATE, MmuUpdate, NORMAL_PT_UPDATE, PT_UPDATE_NO_TRANSLATE, PT_UPDATE_PRESERVE_AD,
-    UPDATE_COMMAND_MASK,
-};
+use abi::mmu::{MACHPHYS_UPDATE, MmuUpdate, NORMAL_PT_UPDATE, PT_UPDATE_NO_TRANSLATE, PT_UPDATE_PRESERVE_AD, UPDATE_COMMAND_MASK};
 
 use super::mmu_batch;
 use crate::call::{Call, Outcome};
@@ -22,20 +19,24 @@ struct Owners {
 
 /// `mmu_update(requests, count, done, foreigndom)`.
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
+    if let Some(request) = mmu_batch::single::<M, MmuUpdate>(call, args) {
+        let own = call.who.domain;
+        let result = one(call, request, Owners { tables: own, frames: own });
+        return mmu_batch::finish(call, args, result);
+    }
+    batch(call, args)
+}
+
+#[inline(never)]
+fn batch<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let owners = match owners(call, args[3] as u32) {
         Ok(owners) => owners,
         Err(error) => return error.into(),
     };
-    mmu_batch::run(
-        call,
-        args,
-        size_of::<MmuUpdate>(),
-        [owners.tables, owners.frames],
-        |call, address| {
-            let request: MmuUpdate = call.read(address)?;
-            one(call, request, owners)
-        },
-    )
+    mmu_batch::run(call, args, size_of::<MmuUpdate>(), [owners.tables, owners.frames], |call, address| {
+        let request: MmuUpdate = call.read(address)?;
+        one(call, request, owners)
+    })
 }
 
 /// The low half names the owner of frames, the high half, less one, the owner of tables (0: the caller).
@@ -53,51 +54,27 @@ fn owners<M: Machine>(call: &mut Call<'_, M>, foreign: u32) -> Result<Owners, Er
 fn one<M: Machine>(call: &mut Call<'_, M>, request: MmuUpdate, owners: Owners) -> Result<(), Stop> {
     let address = request.ptr & !UPDATE_COMMAND_MASK;
     match request.ptr & UPDATE_COMMAND_MASK {
-        NORMAL_PT_UPDATE | PT_UPDATE_NO_TRANSLATE => {
-            change(call, address, request.val, owners, Store::Replace)
-        }
+        NORMAL_PT_UPDATE | PT_UPDATE_NO_TRANSLATE => change(call, address, request.val, owners, Store::Replace),
         PT_UPDATE_PRESERVE_AD => change(call, address, request.val, owners, Store::KeepAccessed),
-        MACHPHYS_UPDATE => {
-            set_physical(call, Mfn::containing(address), request.val, owners).map_err(Stop::from)
-        }
+        MACHPHYS_UPDATE => set_physical(call, Mfn::containing(address), request.val, owners).map_err(Stop::from),
         _ => Err(Errno::NOSYS.into()),
     }
 }
 
 #[inline]
-fn change<M: Machine>(
-    call: &mut Call<'_, M>,
-    address: u64,
-    value: u64,
-    owners: Owners,
-    store: Store,
-) -> Result<(), Stop> {
+fn change<M: Machine>(call: &mut Call<'_, M>, address: u64, value: u64, owners: Owners, store: Store) -> Result<(), Stop> {
     if address & 7 != 0 {
         return Err(Errno::INVAL.into());
     }
-    let slot = Slot {
-        table: Mfn::containing(address),
-        index: (address as usize & 0xfff) >> 3,
-    };
-    call.hv
-        .mm()
-        .update(slot, value, owners.tables, owners.frames, store)
+    let slot = Slot { table: Mfn::containing(address), index: (address as usize & 0xfff) >> 3 };
+    call.hv.mm().update(slot, value, owners.tables, owners.frames, store)
 }
 
-fn set_physical<M: Machine>(
-    call: &mut Call<'_, M>,
-    mfn: Mfn,
-    pfn: u64,
-    owners: Owners,
-) -> Result<(), Errno> {
+fn set_physical<M: Machine>(call: &mut Call<'_, M>, mfn: Mfn, pfn: u64, owners: Owners) -> Result<(), Errno> {
     if owners.tables != call.who.domain {
         return Err(Errno::PERM);
     }
-    let owned = call
-        .hv
-        .frames
-        .get(mfn)
-        .is_some_and(|frame| frame.belongs_to(owners.frames));
+    let owned = call.hv.frames.get(mfn).is_some_and(|frame| frame.belongs_to(owners.frames));
     if !owned {
         return Err(Errno::INVAL);
     }

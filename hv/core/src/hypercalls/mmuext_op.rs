@@ -2,10 +2,9 @@
 
 use abi::errno::Errno;
 use abi::mmu::{
-    EXT_CLEAR_PAGE, EXT_COPY_PAGE, EXT_FLUSH_CACHE, EXT_FLUSH_CACHE_GLOBAL, EXT_INVLPG_ALL,
-    EXT_INVLPG_LOCAL, EXT_INVLPG_MULTI, EXT_MARK_SUPER, EXT_NEW_BASEPTR, EXT_NEW_USER_BASEPTR,
-    EXT_PIN_L1_TABLE, EXT_PIN_L4_TABLE, EXT_SET_LDT, EXT_TLB_FLUSH_ALL, EXT_TLB_FLUSH_LOCAL,
-    EXT_TLB_FLUSH_MULTI, EXT_UNMARK_SUPER, EXT_UNPIN_TABLE, MmuextOp,
+    EXT_CLEAR_PAGE, EXT_COPY_PAGE, EXT_FLUSH_CACHE, EXT_FLUSH_CACHE_GLOBAL, EXT_INVLPG_ALL, EXT_INVLPG_LOCAL, EXT_INVLPG_MULTI,
+    EXT_MARK_SUPER, EXT_NEW_BASEPTR, EXT_NEW_USER_BASEPTR, EXT_PIN_L1_TABLE, EXT_PIN_L4_TABLE, EXT_SET_LDT, EXT_TLB_FLUSH_ALL,
+    EXT_TLB_FLUSH_LOCAL, EXT_TLB_FLUSH_MULTI, EXT_UNMARK_SUPER, EXT_UNPIN_TABLE, MmuextOp,
 };
 
 use super::mmu_batch;
@@ -18,24 +17,30 @@ use crate::mm::{Stop, base, ldt};
 
 /// `mmuext_op(operations, count, done, foreigndom)`.
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
+    // What every switch between processes does.
+    if let Some(op) = mmu_batch::single::<M, MmuextOp>(call, args)
+        && op.cmd == EXT_NEW_BASEPTR
+    {
+        let result = base::new_kernel_table(call, Mfn(op.arg1));
+        return mmu_batch::finish(call, args, result);
+    }
+    batch(call, args)
+}
+
+#[inline(never)]
+fn batch<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let owner = match mmu_batch::living(call, args[3] as DomId) {
         Ok(owner) => owner,
         Err(error) => return error.into(),
     };
-    let own = call.who.domain;
-    mmu_batch::run(
-        call,
-        args,
-        size_of::<MmuextOp>(),
-        [own, owner],
-        |call, address| {
-            let op: MmuextOp = call.read(address)?;
-            one(call, op, owner)
-        },
-    )
+    let owners = [call.who.domain, owner];
+    mmu_batch::run(call, args, size_of::<MmuextOp>(), owners, |call, address| {
+        let op: MmuextOp = call.read(address)?;
+        one(call, &op, owner)
+    })
 }
 
-fn one<M: Machine>(call: &mut Call<'_, M>, op: MmuextOp, owner: DomId) -> Result<(), Stop> {
+fn one<M: Machine>(call: &mut Call<'_, M>, op: &MmuextOp, owner: DomId) -> Result<(), Stop> {
     match op.cmd {
         EXT_PIN_L1_TABLE..=EXT_PIN_L4_TABLE => {
             let level = (op.cmd - EXT_PIN_L1_TABLE + 1) as u8;
@@ -45,15 +50,13 @@ fn one<M: Machine>(call: &mut Call<'_, M>, op: MmuextOp, owner: DomId) -> Result
         EXT_CLEAR_PAGE => clear(call, owner, Mfn(op.arg1)),
         EXT_COPY_PAGE => copy(call, owner, Mfn(op.arg1), Mfn(op.arg2)),
         EXT_MARK_SUPER | EXT_UNMARK_SUPER => Err(Errno::OPNOTSUPP.into()),
-        EXT_NEW_BASEPTR..=EXT_SET_LDT | EXT_NEW_USER_BASEPTR | EXT_FLUSH_CACHE_GLOBAL => {
-            own(call, op, owner)
-        }
+        EXT_NEW_BASEPTR..=EXT_SET_LDT | EXT_NEW_USER_BASEPTR | EXT_FLUSH_CACHE_GLOBAL => own(call, op, owner),
         _ => Err(Errno::NOSYS.into()),
     }
 }
 
 /// What a domain may only do to itself.
-fn own<M: Machine>(call: &mut Call<'_, M>, op: MmuextOp, owner: DomId) -> Result<(), Stop> {
+fn own<M: Machine>(call: &mut Call<'_, M>, op: &MmuextOp, owner: DomId) -> Result<(), Stop> {
     if owner != call.who.domain {
         return Err(Errno::PERM.into());
     }
@@ -67,7 +70,7 @@ fn own<M: Machine>(call: &mut Call<'_, M>, op: MmuextOp, owner: DomId) -> Result
     }
 }
 
-fn flush<M: Machine>(call: &mut Call<'_, M>, op: MmuextOp) -> Result<(), Errno> {
+fn flush<M: Machine>(call: &mut Call<'_, M>, op: &MmuextOp) -> Result<(), Errno> {
     let domain = call.who.domain;
     let cpus = match op.cmd {
         EXT_TLB_FLUSH_LOCAL | EXT_INVLPG_LOCAL => CpuMask::one(call.cpu),
@@ -79,9 +82,7 @@ fn flush<M: Machine>(call: &mut Call<'_, M>, op: MmuextOp) -> Result<(), Errno> 
         _ => return Err(Errno::NOSYS),
     };
     match op.cmd {
-        EXT_TLB_FLUSH_LOCAL | EXT_TLB_FLUSH_ALL | EXT_TLB_FLUSH_MULTI => {
-            call.hv.flush(cpus, Flush::All)
-        }
+        EXT_TLB_FLUSH_LOCAL | EXT_TLB_FLUSH_ALL | EXT_TLB_FLUSH_MULTI => call.hv.flush(cpus, Flush::All),
         _ if is_guest_address(op.arg1) => call.hv.flush(cpus, Flush::Page(op.arg1)),
         _ => {}
     }

@@ -36,12 +36,7 @@ fn change<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5], frame_owner: DomId
     }
 }
 
-fn update<M: Machine>(
-    call: &mut Call<'_, M>,
-    va: u64,
-    value: u64,
-    frame_owner: DomId,
-) -> Result<(), Stop> {
+fn update<M: Machine>(call: &mut Call<'_, M>, va: u64, value: u64, frame_owner: DomId) -> Result<(), Stop> {
     let root = Mfn(call.vcpu().kernel_table);
     let mut mm = call.hv.mm();
     let slot = mm.walk(root, va).ok_or(Errno::INVAL)?;

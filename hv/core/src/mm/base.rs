@@ -15,19 +15,26 @@ use crate::machine::Machine;
 /// -EINVAL if it is no valid L4 table of the caller's domain.
 pub fn new_kernel_table<M: Machine>(call: &mut Call<'_, M>, new: Mfn) -> Result<(), Stop> {
     let old = Mfn(call.vcpu().kernel_table);
-    if new != old {
-        let domain = call.who.domain;
-        call.hv.mm().get_frame_as(new, domain, PageType::L4)?;
-        super::ldt::forget(call.hv, call.who);
-        call.vcpu().kernel_table = new.0;
+    if new == old {
+        load(call, new);
+        return Ok(());
     }
-    call.hv
-        .frames
-        .load_page_table(&call.hv.machine, call.cpu, new);
-    if new != old && old.is_some() {
+    let domain = call.who.domain;
+    call.hv.mm().get_frame_as(new, domain, PageType::L4)?;
+    super::ldt::forget(call.hv, call.who);
+    call.vcpu().kernel_table = new.0;
+    load(call, new);
+    // Only now does no CPU translate by the old one.
+    if old.is_some() {
         call.hv.mm().put_frame_as(old);
     }
     Ok(())
+}
+
+#[inline]
+fn load<M: Machine>(call: &mut Call<'_, M>, root: Mfn) {
+    let cpu = call.cpu;
+    call.hv.frames.load_page_table(&call.hv.machine, cpu, root);
 }
 
 /// Makes `new` (or none, if 0) the user table of the calling vCPU. It is loaded when the vCPU goes to user mode.
@@ -54,12 +61,7 @@ pub fn new_user_table<M: Machine>(call: &mut Call<'_, M>, new: Mfn) -> Result<()
 ///
 /// # Errors
 /// -EBUSY if it has tables, and those of the calls above; nothing is set then.
-pub fn set_tables<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    who: VcpuRef,
-    kernel: Mfn,
-    user: Mfn,
-) -> Result<(), Stop> {
+pub fn set_tables<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, kernel: Mfn, user: Mfn) -> Result<(), Stop> {
     let vcpu = hv.vcpu_mut(who).ok_or(Errno::SRCH)?;
     if vcpu.kernel_table != 0 || vcpu.user_table != 0 {
         return Err(Errno::BUSY.into());
@@ -82,10 +84,7 @@ pub fn set_tables<M: Machine>(
 /// Takes both tables from a vCPU that will not run again (or gets a new context). No CPU may have them loaded.
 pub fn drop_tables<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) {
     let Some(vcpu) = hv.vcpu_mut(who) else { return };
-    let tables = [
-        core::mem::take(&mut vcpu.kernel_table),
-        core::mem::take(&mut vcpu.user_table),
-    ];
+    let tables = [core::mem::take(&mut vcpu.kernel_table), core::mem::take(&mut vcpu.user_table)];
     for table in tables.map(Mfn).into_iter().filter(|table| table.is_some()) {
         hv.mm().put_frame_as(table);
     }

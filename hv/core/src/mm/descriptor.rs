@@ -53,18 +53,12 @@ const fn check_gate(gate: u64) -> Option<u64> {
 /// In the guest's part of the GDT or the LDT, or the hypervisor's flat code segments for guests.
 const fn is_guest_gate_selector(selector: u64) -> bool {
     let in_ldt = selector & 4 != 0;
-    in_ldt
-        || (selector >> 3) < FIRST_RESERVED_GDT_ENTRY as u64
-        || selector | 3 == abi::segment::FLAT_KERNEL_CS as u64
+    in_ldt || (selector >> 3) < FIRST_RESERVED_GDT_ENTRY as u64 || selector | 3 == abi::segment::FLAT_KERNEL_CS as u64
 }
 
 impl<M: Machine> Mm<'_, M> {
     /// Checks all descriptors in a frame; the frame's count is 1, the caller's.
-    pub(super) fn validate_descriptors(
-        &mut self,
-        mfn: Mfn,
-        frame: &'static Frame,
-    ) -> Result<(), Stop> {
+    pub(super) fn validate_descriptors(&mut self, mfn: Mfn, frame: &'static Frame) -> Result<(), Stop> {
         for index in 0..ENTRIES {
             let word = self.machine.word(mfn, index);
             let descriptor = word.load(Relaxed);
@@ -84,24 +78,13 @@ impl<M: Machine> Mm<'_, M> {
     ///
     /// # Errors
     /// -EINVAL if the descriptor is not allowed, or the frame is not the domain's or is a page table.
-    pub fn update_descriptor(
-        &mut self,
-        slot: Slot,
-        descriptor: u64,
-        owner: DomId,
-    ) -> Result<(), Stop> {
+    pub fn update_descriptor(&mut self, slot: Slot, descriptor: u64, owner: DomId) -> Result<(), Stop> {
         let descriptor = check(descriptor).ok_or(Errno::INVAL)?;
         let frame = self.frames.get(slot.table).ok_or(Errno::INVAL)?;
         let is_table = frame.usage().is(PageType::Descriptor);
-        let held_as = if is_table {
-            PageType::Descriptor
-        } else {
-            PageType::Writable
-        };
+        let held_as = if is_table { PageType::Descriptor } else { PageType::Writable };
         self.get_frame_as(slot.table, owner, held_as)?;
-        self.machine
-            .word(slot.table, slot.index)
-            .store(descriptor, Relaxed);
+        self.machine.word(slot.table, slot.index).store(descriptor, Relaxed);
         self.put_frame_as(slot.table);
         Ok(())
     }

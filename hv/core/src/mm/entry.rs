@@ -9,20 +9,12 @@ use crate::ids::Mfn;
 /// Bits a guest may set in a present entry of an L1 table. (G is accepted and taken out.)
 pub const ALLOWED_L1: u64 = ALLOWED_UPPER | pte::GLOBAL;
 /// Bits a guest may set in a present entry of a higher table: not PSE (XSA-148), not the cache attributes.
-pub const ALLOWED_UPPER: u64 = pte::PRESENT
-    | pte::RW
-    | pte::USER
-    | pte::ACCESSED
-    | pte::DIRTY
-    | pte::AVAIL
-    | pte::AVAIL_HIGH
-    | pte::NX
-    | pte::ADDR_MASK;
+pub const ALLOWED_UPPER: u64 =
+    pte::PRESENT | pte::RW | pte::USER | pte::ACCESSED | pte::DIRTY | pte::AVAIL | pte::AVAIL_HIGH | pte::NX | pte::ADDR_MASK;
 
 /// Bits that change nothing about what an L1 entry reaches or holds: an update of these alone needs no check. RW is not among them: it decides
 /// the type reference (XSA-182).
-pub const FREE_L1: u64 =
-    pte::NX | pte::AVAIL_HIGH | pte::AVAIL | pte::DIRTY | pte::ACCESSED | pte::USER;
+pub const FREE_L1: u64 = pte::NX | pte::AVAIL_HIGH | pte::AVAIL | pte::DIRTY | pte::ACCESSED | pte::USER;
 /// The same for higher tables, which hold the same references whether writable or not: no table can be reached through itself.
 pub const FREE_UPPER: u64 = FREE_L1 | pte::RW;
 
@@ -50,11 +42,7 @@ pub const fn writable(entry: u64) -> bool {
 #[inline]
 pub const fn adjust_l1(entry: u64) -> u64 {
     let entry = entry & !pte::GLOBAL;
-    if entry & pte::USER != 0 {
-        entry
-    } else {
-        entry | pte::USER | pte::GUEST_KERNEL
-    }
+    if entry & pte::USER != 0 { entry } else { entry | pte::USER | pte::GUEST_KERNEL }
 }
 
 /// A present entry of a higher table as it is stored.

@@ -15,9 +15,7 @@ impl<M: Machine> Hypervisor<M> {
 
     /// The CPUs that may hold translations of those vCPUs of the domain that are in `vcpus`, a bit for each.
     pub fn cpus_of_vcpus(&self, domain: DomId, vcpus: u64) -> CpuMask {
-        self.cpus_where(|vcpu| {
-            vcpu.domain == domain && vcpu.vcpu < 64 && vcpus >> vcpu.vcpu & 1 != 0
-        })
+        self.cpus_where(|vcpu| vcpu.domain == domain && vcpu.vcpu < 64 && vcpus >> vcpu.vcpu & 1 != 0)
     }
 
     /// Flushes those CPUs.

@@ -47,14 +47,7 @@ impl<M: Machine> Mm<'_, M> {
     ///
     /// # Errors
     /// -EINVAL if the address is not 8-byte aligned or no entry of an L1 table of the mapper's.
-    pub fn map_granted_at(
-        &mut self,
-        mapper: DomId,
-        address: u64,
-        mfn: Mfn,
-        write: bool,
-        bits: u64,
-    ) -> Result<(), Errno> {
+    pub fn map_granted_at(&mut self, mapper: DomId, address: u64, mfn: Mfn, write: bool, bits: u64) -> Result<(), Errno> {
         let slot = self.granted_slot(mapper, address)?;
         self.store_granted(slot, mfn, write, bits);
         Ok(())
@@ -64,14 +57,7 @@ impl<M: Machine> Mm<'_, M> {
     ///
     /// # Errors
     /// -EINVAL if the address has no L1 table.
-    pub fn map_granted(
-        &mut self,
-        root: Mfn,
-        address: u64,
-        mfn: Mfn,
-        write: bool,
-        bits: u64,
-    ) -> Result<(), Errno> {
+    pub fn map_granted(&mut self, root: Mfn, address: u64, mfn: Mfn, write: bool, bits: u64) -> Result<(), Errno> {
         let slot = self.walk(root, address).ok_or(Errno::INVAL)?;
         self.store_granted(slot, mfn, write, bits);
         Ok(())
@@ -81,13 +67,7 @@ impl<M: Machine> Mm<'_, M> {
     ///
     /// # Errors
     /// -EINVAL if the entry does not map that frame with that right; nothing changes.
-    pub fn unmap_granted_at(
-        &mut self,
-        mapper: DomId,
-        address: u64,
-        mfn: Mfn,
-        write: bool,
-    ) -> Result<(), Errno> {
+    pub fn unmap_granted_at(&mut self, mapper: DomId, address: u64, mfn: Mfn, write: bool) -> Result<(), Errno> {
         let slot = self.granted_slot(mapper, address)?;
         self.clear_granted(slot, mfn, write)
     }
@@ -96,13 +76,7 @@ impl<M: Machine> Mm<'_, M> {
     ///
     /// # Errors
     /// The same.
-    pub fn unmap_granted(
-        &mut self,
-        root: Mfn,
-        address: u64,
-        mfn: Mfn,
-        write: bool,
-    ) -> Result<(), Errno> {
+    pub fn unmap_granted(&mut self, root: Mfn, address: u64, mfn: Mfn, write: bool) -> Result<(), Errno> {
         let slot = self.walk(root, address).ok_or(Errno::INVAL)?;
         self.clear_granted(slot, mfn, write)
     }
@@ -113,19 +87,13 @@ impl<M: Machine> Mm<'_, M> {
         if address & 7 != 0 || !frame.belongs_to(mapper) || !frame.usage().is(PageType::L1) {
             return Err(Errno::INVAL);
         }
-        Ok(Slot {
-            table,
-            index: (address as usize & 0xfff) >> 3,
-        })
+        Ok(Slot { table, index: (address as usize & 0xfff) >> 3 })
     }
 
     fn store_granted(&mut self, slot: Slot, mfn: Mfn, write: bool, bits: u64) {
         let rights = pte::PRESENT | pte::ACCESSED | if write { pte::RW | pte::DIRTY } else { 0 };
         let entry = adjust_l1(mfn.address() | rights | bits & GRANT_BITS);
-        let old = self
-            .machine
-            .word(slot.table, slot.index)
-            .swap(entry, Relaxed);
+        let old = self.machine.word(slot.table, slot.index).swap(entry, Relaxed);
         self.put_l1_entry(old);
     }
 

@@ -19,9 +19,7 @@ const ENTRIES_PER_FRAME: u32 = 512;
 /// # Errors
 /// -EINVAL for more than 8192 entries or an address that cannot be.
 pub fn set<M: Machine>(call: &mut Call<'_, M>, base: u64, entries: u32) -> Result<(), Errno> {
-    if u64::from(entries) > MAX_LDT_ENTRIES
-        || entries != 0 && (base & 0xfff != 0 || !is_guest_address(base))
-    {
+    if u64::from(entries) > MAX_LDT_ENTRIES || entries != 0 && (base & 0xfff != 0 || !is_guest_address(base)) {
         return Err(Errno::INVAL);
     }
     let base = if entries == 0 { 0 } else { base };
@@ -57,8 +55,7 @@ pub fn frame<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, index: usize) -> 
     let root = Mfn(vcpu.kernel_table);
     let entry = hv.mm().translate(root, address).ok_or(Errno::INVAL)?;
     let mfn = frame_of(entry);
-    hv.mm()
-        .get_frame_as(mfn, who.domain, PageType::Descriptor)?;
+    hv.mm().get_frame_as(mfn, who.domain, PageType::Descriptor)?;
     if let Some(vcpu) = hv.vcpu_mut(who) {
         vcpu.ldt_frames[index] = mfn.0;
     }

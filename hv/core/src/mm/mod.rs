@@ -79,9 +79,6 @@ impl<M: Machine> Hypervisor<M> {
     /// The part that page-table rules work with.
     #[inline]
     pub fn mm(&mut self) -> Mm<'_, M> {
-        Mm {
-            machine: &self.machine,
-            frames: &mut self.frames,
-        }
+        Mm { machine: &self.machine, frames: &mut self.frames }
     }
 }

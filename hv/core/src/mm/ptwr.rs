@@ -32,10 +32,7 @@ impl<M: Machine> Mm<'_, M> {
         if !frame.belongs_to(domain) || !frame.usage().is(PageType::L1) {
             return None;
         }
-        let slot = Slot {
-            table,
-            index: (address as usize & 0xfff) >> 3,
-        };
+        let slot = Slot { table, index: (address as usize & 0xfff) >> 3 };
         let value = self.machine.word(table, slot.index).load(Relaxed);
         Some(Target { slot, value })
     }

@@ -17,20 +17,11 @@ impl<M: Machine> Mm<'_, M> {
     ///
     /// # Errors
     /// -ENOMEM if the domain has all that it may have or there is no such block.
-    pub fn add_extent(
-        &mut self,
-        domain: DomId,
-        order: u32,
-        pfn: Option<u64>,
-    ) -> Result<Mfn, Errno> {
-        let first = self
-            .frames
-            .allocate_block_for(self.machine, domain, order)
-            .map_err(|_| Errno::NOMEM)?;
+    pub fn add_extent(&mut self, domain: DomId, order: u32, pfn: Option<u64>) -> Result<Mfn, Errno> {
+        let first = self.frames.allocate_block_for(self.machine, domain, order).map_err(|_| Errno::NOMEM)?;
         if let Some(pfn) = pfn {
             for offset in 0..1 << order {
-                self.machine
-                    .set_m2p(Mfn(first.0 + offset), pfn.wrapping_add(offset));
+                self.machine.set_m2p(Mfn(first.0 + offset), pfn.wrapping_add(offset));
             }
         }
         Ok(first)
@@ -43,9 +34,7 @@ impl<M: Machine> Mm<'_, M> {
     pub fn remove_extent(&mut self, domain: DomId, first: Mfn, order: u32) -> Result<(), Errno> {
         for offset in 0..1 << order {
             let mfn = Mfn(first.0.checked_add(offset).ok_or(Errno::INVAL)?);
-            self.frames
-                .give_back(mfn, domain)
-                .map_err(|_| Errno::INVAL)?;
+            self.frames.give_back(mfn, domain).map_err(|_| Errno::INVAL)?;
             self.machine.set_m2p(mfn, INVALID_M2P_ENTRY);
         }
         Ok(())

@@ -16,9 +16,7 @@ impl<M: Machine> Mm<'_, M> {
         self.frames.close(domain);
         let mut slice = 0;
         while let Some(mfn) = self.frames.first_of(domain) {
-            self.frames
-                .give_back(mfn, domain)
-                .expect("it is on the list");
+            self.frames.give_back(mfn, domain).expect("it is on the list");
             if self.slice_ends(&mut slice) {
                 return false;
             }

@@ -18,12 +18,7 @@ impl<M: Machine> Mm<'_, M> {
     /// # Errors
     /// -EINVAL if it is held as something else or is no valid `want`; -EBUSY if its counter is full.
     #[inline]
-    pub fn get_type(
-        &mut self,
-        mfn: Mfn,
-        frame: &'static Frame,
-        want: PageType,
-    ) -> Result<(), Stop> {
+    pub fn get_type(&mut self, mfn: Mfn, frame: &'static Frame, want: PageType) -> Result<(), Stop> {
         let usage = frame.usage();
         if usage.is(want) {
             frame.set_usage(usage.more().map_err(|_| Errno::BUSY)?);
@@ -59,8 +54,7 @@ impl<M: Machine> Mm<'_, M> {
     /// -EINVAL if the frame is not that domain's, and those of [`Mm::get_type`].
     pub fn get_frame_as(&mut self, mfn: Mfn, owner: DomId, want: PageType) -> Result<(), Stop> {
         let frame = self.frames.take_ref(mfn, owner).map_err(ref_errno)?;
-        self.get_type(mfn, frame, want)
-            .inspect_err(|_| self.frames.put_ref(mfn))
+        self.get_type(mfn, frame, want).inspect_err(|_| self.frames.put_ref(mfn))
     }
 
     /// Gives up both.

@@ -8,9 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use abi::errno::Errno;
 use abi::mmu::pte;
 
-use super::entry::{
-    FREE_L1, FREE_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, present, writable,
-};
+use super::entry::{FREE_L1, FREE_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, present, writable};
 use super::{Mm, Stop};
 use crate::frames::{Frame, PageType};
 use crate::ids::{DomId, Mfn};
@@ -43,14 +41,7 @@ impl<M: Machine> Mm<'_, M> {
     /// -EINVAL if the frame is not `table_owner`'s, the entry is not allowed there, or names what it may not; -EPERM and -EBUSY as for
     /// [`Mm::update_l1`].
     #[inline]
-    pub fn update(
-        &mut self,
-        slot: Slot,
-        new: u64,
-        table_owner: DomId,
-        frame_owner: DomId,
-        store: Store,
-    ) -> Result<(), Stop> {
+    pub fn update(&mut self, slot: Slot, new: u64, table_owner: DomId, frame_owner: DomId, store: Store) -> Result<(), Stop> {
         let Some(frame) = self.frames.get(slot.table) else {
             return Err(Errno::INVAL.into());
         };
@@ -76,13 +67,7 @@ impl<M: Machine> Mm<'_, M> {
     /// -EINVAL for bits that are not allowed, -EPERM if there is no RAM, -EBUSY if the frame is another domain's, or is a page table and the entry
     /// writable, -EAGAIN if the entry changed under [`Store::IfStill`].
     #[inline]
-    pub fn update_l1(
-        &mut self,
-        slot: Slot,
-        new: u64,
-        frame_owner: DomId,
-        store: Store,
-    ) -> Result<(), Stop> {
+    pub fn update_l1(&mut self, slot: Slot, new: u64, frame_owner: DomId, store: Store) -> Result<(), Stop> {
         let word = self.machine.word(slot.table, slot.index);
         let old = word.load(Relaxed);
         if !present(new) {
@@ -111,14 +96,7 @@ impl<M: Machine> Mm<'_, M> {
     }
 
     /// The same frame gets writable or read-only: only its type is at stake.
-    fn change_writability(
-        &mut self,
-        word: &AtomicU64,
-        old: u64,
-        new: u64,
-        frame_owner: DomId,
-        store: Store,
-    ) -> Result<(), Stop> {
+    fn change_writability(&mut self, word: &AtomicU64, old: u64, new: u64, frame_owner: DomId, store: Store) -> Result<(), Stop> {
         let mfn = frame_of(new);
         let frame = self.frames.known(mfn);
         // A mapping of another's frame (a grant) keeps the rights that it was made with.
@@ -126,25 +104,15 @@ impl<M: Machine> Mm<'_, M> {
             return Err(Errno::BUSY.into());
         }
         if writable(new) {
-            self.get_type(mfn, frame, PageType::Writable)
-                .map_err(busy)?;
-            return exchange(word, old, new, store)
-                .map(|_| ())
-                .inspect_err(|_| self.put_type(mfn, frame));
+            self.get_type(mfn, frame, PageType::Writable).map_err(busy)?;
+            return exchange(word, old, new, store).map(|_| ()).inspect_err(|_| self.put_type(mfn, frame));
         }
         exchange(word, old, new, store)?;
         self.put_type(mfn, frame);
         Ok(())
     }
 
-    fn update_upper(
-        &mut self,
-        slot: Slot,
-        kind: PageType,
-        new: u64,
-        owner: DomId,
-        store: Store,
-    ) -> Result<(), Stop> {
+    fn update_upper(&mut self, slot: Slot, kind: PageType, new: u64, owner: DomId, store: Store) -> Result<(), Stop> {
         if hypervisor_slot(kind, slot.index) {
             return Err(Errno::INVAL.into());
         }
@@ -173,19 +141,11 @@ impl<M: Machine> Mm<'_, M> {
     }
 
     /// A frame that is no page table now: the word is just memory, and must be so while it is written.
-    fn write_memory(
-        &mut self,
-        slot: Slot,
-        frame: &'static Frame,
-        new: u64,
-        owner: DomId,
-    ) -> Result<(), Stop> {
+    fn write_memory(&mut self, slot: Slot, frame: &'static Frame, new: u64, owner: DomId) -> Result<(), Stop> {
         frame.take_ref(owner).map_err(|_| Errno::INVAL)?;
         let held = self.get_type(slot.table, frame, PageType::Writable);
         if held.is_ok() {
-            self.machine
-                .word(slot.table, slot.index)
-                .store(new, Relaxed);
+            self.machine.word(slot.table, slot.index).store(new, Relaxed);
             self.put_type(slot.table, frame);
         }
         self.frames.put_ref(slot.table);
@@ -200,9 +160,7 @@ fn exchange(word: &AtomicU64, old: u64, new: u64, store: Store) -> Result<u64, S
     match store {
         Store::Replace => Ok(word.swap(new, Relaxed)),
         Store::KeepAccessed => Ok(keep_accessed(word, old, new, ACCESSED)),
-        Store::IfStill(expected) => word
-            .compare_exchange(expected, new, Relaxed, Relaxed)
-            .map_err(|_| Errno::AGAIN.into()),
+        Store::IfStill(expected) => word.compare_exchange(expected, new, Relaxed, Relaxed).map_err(|_| Errno::AGAIN.into()),
     }
 }
 

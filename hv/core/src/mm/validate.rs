@@ -9,10 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use abi::errno::Errno;
 use abi::layout::ENTRIES;
 
-use super::entry::{
-    ALLOWED_L1, ALLOWED_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, present,
-    writable,
-};
+use super::entry::{ALLOWED_L1, ALLOWED_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, present, writable};
 use super::{Mm, Stop};
 use crate::frames::{Frame, Owner, PageType, RefError};
 use crate::ids::{DomId, Mfn};
@@ -37,11 +34,7 @@ impl<M: Machine> Mm<'_, M> {
             && let Err(stop) = self.get_type(mfn, frame, PageType::Writable)
         {
             self.frames.put_ref(mfn);
-            return Err(if stop == Stop::Preempted {
-                stop
-            } else {
-                Errno::BUSY.into()
-            });
+            return Err(if stop == Stop::Preempted { stop } else { Errno::BUSY.into() });
         }
         Ok(())
     }
@@ -70,12 +63,7 @@ impl<M: Machine> Mm<'_, M> {
     }
 
     /// Takes the references that a present entry of a higher table needs.
-    pub(super) fn get_upper_entry(
-        &mut self,
-        entry: u64,
-        owner: DomId,
-        below: PageType,
-    ) -> Result<(), Stop> {
+    pub(super) fn get_upper_entry(&mut self, entry: u64, owner: DomId, below: PageType) -> Result<(), Stop> {
         if entry & !ALLOWED_UPPER != 0 {
             return Err(Errno::INVAL.into());
         }
@@ -100,11 +88,7 @@ impl<M: Machine> Mm<'_, M> {
             if let Err(stop) = self.get_l1_entry(entry, owner) {
                 self.put_l1_entries(mfn, index);
                 frame.set_usage(frame.usage().with(PageType::L1, 0));
-                return Err(if stop == Stop::Preempted {
-                    stop
-                } else {
-                    Errno::INVAL.into()
-                });
+                return Err(if stop == Stop::Preempted { stop } else { Errno::INVAL.into() });
             }
             let adjusted = adjust_l1(entry);
             if adjusted != entry {
@@ -128,12 +112,7 @@ impl<M: Machine> Mm<'_, M> {
     }
 
     /// The frame's count is 1, the caller's.
-    pub(super) fn validate_upper(
-        &mut self,
-        mfn: Mfn,
-        frame: &'static Frame,
-        kind: PageType,
-    ) -> Result<(), Stop> {
+    pub(super) fn validate_upper(&mut self, mfn: Mfn, frame: &'static Frame, kind: PageType) -> Result<(), Stop> {
         let owner = owner_of(frame);
         let below = kind.below().expect("a table of tables");
         let start = frame.usage().progress();
@@ -143,10 +122,7 @@ impl<M: Machine> Mm<'_, M> {
             if !present(entry) || hypervisor_slot(kind, index) {
                 continue;
             }
-            let fresh = self
-                .frames
-                .get(frame_of(entry))
-                .is_some_and(|child| child.usage().count() == 0);
+            let fresh = self.frames.get(frame_of(entry)).is_some_and(|child| child.usage().count() == 0);
             match self.get_upper_entry(entry, owner, below) {
                 Ok(()) => slot.store(adjust_upper(entry), Relaxed),
                 Err(stop) => return Err(self.leave_partial(mfn, frame, index, stop)),
@@ -164,13 +140,7 @@ impl<M: Machine> Mm<'_, M> {
     }
 
     /// Validation ends before the end: the first `progress` entries hold references. If it failed for good, they will be given up.
-    fn leave_partial(
-        &mut self,
-        mfn: Mfn,
-        frame: &'static Frame,
-        progress: usize,
-        stop: Stop,
-    ) -> Stop {
+    fn leave_partial(&mut self, mfn: Mfn, frame: &'static Frame, progress: usize, stop: Stop) -> Stop {
         frame.set_usage(frame.usage().with(frame.usage().kind(), 0));
         self.set_partial(mfn, frame, progress);
         if stop != Stop::Preempted {
@@ -196,9 +166,7 @@ impl<M: Machine> Mm<'_, M> {
             return true;
         };
         let frame = self.frames.known(mfn);
-        let finished = frame.usage().count() != 0
-            || !frame.usage().partial()
-            || self.take_apart_upper(mfn, frame);
+        let finished = frame.usage().count() != 0 || !frame.usage().partial() || self.take_apart_upper(mfn, frame);
         if !finished {
             self.frames.push_work(mfn);
             return false;

@@ -21,19 +21,13 @@ impl<M: Machine> Mm<'_, M> {
         }
         let mut table = root;
         for shift in [39, 30, 21] {
-            let entry = self
-                .machine
-                .word(table, index(address, shift))
-                .load(Relaxed);
+            let entry = self.machine.word(table, index(address, shift)).load(Relaxed);
             if !present(entry) {
                 return None;
             }
             table = frame_of(entry);
         }
-        Some(Slot {
-            table,
-            index: index(address, 12),
-        })
+        Some(Slot { table, index: index(address, 12) })
     }
 
     /// The present L1 entry of a linear address.
