@@ -550,3 +550,19 @@ fn a_descriptor_table_is_taken_with_the_page_tables_or_not_at_all() {
     assert_eq!((state.gdt_entries, state.gdt_frames[0]), (512, guest.frames[9].0));
     world.kit.check();
 }
+
+#[test]
+fn a_registered_vcpu_info_lets_its_frame_go_even_if_it_is_shared_info() {
+    let mut world = World::new();
+    let guest = world.domain(1, 2);
+    world.run(V);
+    let shared_info = Mfn(world.kit.hv.domain(1).unwrap().shared_info);
+    for (number, mfn) in [(0, shared_info), (1, guest.frames[8])] {
+        let refs = |world: &World| world.kit.hv.frames.get(mfn).unwrap().refs();
+        let before = refs(&world);
+        assert_eq!(register_info(&mut world, number, mfn, 3200), 0);
+        assert_eq!(refs(&world), before + 1);
+        domus_hv_core::context::vcpu_info::release(world.hv(), vcpu(1, number as u16));
+        assert_eq!(refs(&world), before);
+    }
+}

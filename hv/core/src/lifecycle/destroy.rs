@@ -72,17 +72,7 @@ fn drop_contexts<M: Machine>(hv: &mut Hypervisor<M>, id: DomId) {
         mm::base::drop_tables(hv, who);
         // Without frames this cannot fail.
         let _ = crate::hypercalls::set_gdt::set(hv, who, &[], 0);
-        drop_info(hv, who);
-    }
-}
-
-/// A registered `vcpu_info` (`VCPUOP_register_vcpu_info`) holds its frame.
-fn drop_info<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) {
-    let shared_info = hv.domains.get(who.domain).map_or(0, |domain| domain.shared_info);
-    let Some(vcpu) = hv.vcpu_mut(who) else { return };
-    let mfn = core::mem::take(&mut vcpu.info_mfn);
-    if mfn != 0 && mfn != shared_info {
-        hv.mm().put_frame_as(Mfn(mfn));
+        crate::context::vcpu_info::release(hv, who);
     }
 }
 
