@@ -73,7 +73,7 @@ fn at(tsc: u64) -> u64 {
     let ticks = tsc.wrapping_sub(TSC_AT_BOOT.load(Ordering::Relaxed));
     let shift = SHIFT.load(Ordering::Relaxed) as i32;
     let shifted = if shift >= 0 { ticks << shift } else { ticks >> -shift };
-    (u128::from(shifted) * u128::from(MUL.load(Ordering::Relaxed)) >> 32) as u64
+    ((u128::from(shifted) * u128::from(MUL.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// A consistent reading, for guests.

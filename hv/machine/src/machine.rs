@@ -357,8 +357,8 @@ fn load_debug_registers(debug: &[u64; 8]) {
     static ARMED: AtomicBool = AtomicBool::new(false);
     let armed = debug[7] & 0xff != 0;
     if armed {
-        for number in 0..4 {
-            processor::set_debug_register(number, debug[number]);
+        for (number, &address) in debug[..4].iter().enumerate() {
+            processor::set_debug_register(number, address);
         }
         processor::set_debug_register(6, debug[6]);
     }

@@ -46,14 +46,14 @@ pub fn flush(cpus: CpuMask, what: Flush) {
 
 #[cold]
 fn ask(others: u64) {
-    for cpu in 0..MAX_CPUS {
+    for (cpu, mailbox) in MAILBOX.iter().enumerate() {
         if others & (1 << cpu) != 0 {
-            MAILBOX[cpu].store(true, Ordering::Release);
+            mailbox.store(true, Ordering::Release);
             crate::apic::kick(cpu);
         }
     }
-    for cpu in 0..MAX_CPUS {
-        while others & (1 << cpu) != 0 && MAILBOX[cpu].load(Ordering::Acquire) {
+    for (cpu, mailbox) in MAILBOX.iter().enumerate() {
+        while others & (1 << cpu) != 0 && mailbox.load(Ordering::Acquire) {
             <Relax as spin::RelaxStrategy>::relax();
         }
     }
