@@ -66,8 +66,8 @@ impl From<Errno> for NotBuilt {
     }
 }
 
-/// Pages that the control domain has beside its archive, at least: 48 MiB.
-const BESIDE_ARCHIVE: u64 = 12288;
+/// Pages that the control domain has beside its archive, at least: 40 MiB.
+const BESIDE_ARCHIVE: u64 = 10240;
 
 /// Builds domain 0 and lets it run.
 ///
