@@ -276,6 +276,21 @@ fn a_writable_frame_does_not_become_a_table() {
 }
 
 #[test]
+fn a_page_shared_by_the_hypervisor_is_mapped_but_never_a_table() {
+    let (mut kit, a, _) = two();
+    let shared = kit.hv.frames.allocate_shared(&kit.hv.machine, a.id).expect("RAM");
+    assert_eq!(kit.update_va(a.id, a.va(100), entry(shared, RW), 0), 0);
+    kit.check();
+    assert_eq!(kit.update_va(a.id, a.va(100), entry(shared, RO), 0), 0);
+    assert_eq!(kit.ext(a.id, EXT_PIN_L1_TABLE, shared.0, 0), Errno::INVAL.as_ret());
+    kit.hv.frames.free_shared(shared);
+    assert_eq!(kit.ext(a.id, EXT_PIN_L1_TABLE, shared.0, 0), Errno::INVAL.as_ret(), "nor after the hypervisor let go of it");
+    assert_eq!(kit.update_va(a.id, a.va(100), 0, 0), 0);
+    kit.check();
+    assert_eq!(kit.hv.frames.of(a.id).overhead, 0);
+}
+
+#[test]
 fn a_table_does_not_map_itself_writable() {
     let (mut kit, a, _) = two();
     let table = a.frames[10];
@@ -762,6 +777,14 @@ fn a_batch_stops_at_the_first_error_and_counts_what_is_done() {
     assert_eq!(kit.call(a.id, domus_hv_core::hypercalls::mmu_update::handler, args), Errno::BUSY.as_ret());
     assert_eq!(kit.hv.machine.take(1024, 4), 1u32.to_le_bytes());
     assert_eq!(kit.hv.machine.memory.word(a.l1(), 102).load(core::sync::atomic::Ordering::Relaxed), 0);
+    // A list of one is counted, too.
+    for (first, result, done) in [(requests[0], 0, 1u32), (requests[1], Errno::BUSY.as_ret(), 0)] {
+        kit.hv.machine.put(0, &[first.0.to_le_bytes(), first.1.to_le_bytes()].concat());
+        kit.hv.machine.put(1024, &[9; 4]);
+        let args = [window, 1, window + 1024, abi::domid::SELF.into(), 0];
+        assert_eq!(kit.call(a.id, domus_hv_core::hypercalls::mmu_update::handler, args), result);
+        assert_eq!(kit.hv.machine.take(1024, 4), done.to_le_bytes());
+    }
     // Interrupted after some, it goes on and counts all.
     kit.hv.machine.interrupt_every.set(1);
     for index in 0..100u64 {

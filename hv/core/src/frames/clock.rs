@@ -72,11 +72,16 @@ impl FlushClock {
         self.flushed[cpu % MAX_CPUS] = self.now;
     }
 
+    #[cold]
+    fn begin_again(&mut self) {
+        self.flushed = [1; MAX_CPUS];
+        self.now = 1;
+    }
+
     #[inline]
     fn tick(&mut self) {
         if self.now == u32::MAX {
-            self.flushed = [1; MAX_CPUS];
-            self.now = 1;
+            self.begin_again();
         }
         self.now += 1;
     }

@@ -310,6 +310,7 @@ impl Frames {
     // Translations
 
     /// Flushes and remembers it.
+    #[inline]
     pub fn flush<M: Machine>(&mut self, machine: &M, cpus: CpuMask, what: Flush) {
         if cpus.0 != 0 {
             machine.flush(cpus, what);

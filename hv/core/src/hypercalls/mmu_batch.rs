@@ -60,12 +60,12 @@ pub(super) fn run<M: Machine>(
     }
 }
 
-/// The request of a list of one that is about the caller alone, reports nothing and finds nothing unsettled: most lists are like that, and
-/// need none of what [`run`] does.
+/// The request of a list of one that is about the caller alone and finds nothing unsettled: most lists are like that, and need none of what
+/// [`run`] does.
 #[inline]
 pub(super) fn single<M: Machine, T: FromBytes + IntoBytes>(call: &Call<'_, M>, args: [u64; 5]) -> Option<T> {
-    let [list, count, report, foreign, _] = args;
-    let simple = count as u32 == 1 && report == 0 && foreign as u32 == u32::from(DOMID_SELF);
+    let [list, count, _, foreign, _] = args;
+    let simple = count as u32 == 1 && foreign as u32 == u32::from(DOMID_SELF);
     if !simple || call.hv.frames.has_work(call.who.domain) {
         return None;
     }
@@ -78,10 +78,16 @@ pub(super) fn finish<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5], result:
     let own = call.who.domain;
     // What it let go may stay for the next call, if an interrupt waits.
     call.hv.mm().settle(own);
+    if result == Err(Stop::Preempted) {
+        return Outcome::Again(args);
+    }
+    if args[2] != 0 {
+        // Whether the guest can be told or not, the request is done.
+        let _ = call.write(args[2], &u32::from(result.is_ok()));
+    }
     match result {
         Ok(()) => Outcome::Done(0),
-        Err(Stop::Error(error)) => error.into(),
-        Err(Stop::Preempted) => Outcome::Again(args),
+        Err(stop) => stop.errno().into(),
     }
 }
 

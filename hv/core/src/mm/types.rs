@@ -68,7 +68,8 @@ impl<M: Machine> Mm<'_, M> {
     #[inline(never)]
     fn become_type(&mut self, mfn: Mfn, frame: &'static Frame, want: PageType) -> Result<(), Stop> {
         let usage = frame.usage();
-        if usage.count() != 0 {
+        // A page of the hypervisor's never becomes a table: teardown would not find it.
+        if usage.count() != 0 || frame.shared() && want != PageType::Writable {
             return Err(Errno::INVAL.into());
         }
         if usage.partial() && usage.kind() != want {
