@@ -1,6 +1,9 @@
-//! The global allocator: talc, fed with frames as it needs them.
+//! The global allocator: talc, fed with frames as it needs them, and for what is large, frames borrowed and given back.
 
-use core::alloc::Layout;
+mod large;
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::layout::PAGE_SIZE;
@@ -17,7 +20,61 @@ const STEP: usize = 32;
 const OVERHEAD: usize = 16 * 1024;
 
 #[global_allocator]
-static HEAP: TalcLock<MaskingLock, Frames> = TalcLock::new(Frames { end: None });
+static HEAP: Heap = Heap(TalcLock::new(Frames { end: None }));
+
+/// Small allocations lie in the linear area, large ones in the window area, if the domain may borrow frames.
+struct Heap(TalcLock<MaskingLock, Frames>);
+
+// SAFETY: each of the two allocators is one, and an allocation is freed by the one that its address tells.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= large::LARGE {
+            let borrowed = large::allocate(layout);
+            if !borrowed.is_null() {
+                return borrowed;
+            }
+        }
+        // SAFETY: the caller's obligation.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        match NonNull::new(start).filter(|start| large::is_borrowed(start.as_ptr())) {
+            // SAFETY: the address tells that it was borrowed; the rest is the caller's obligation.
+            Some(start) => unsafe { large::release(start, layout) },
+            // SAFETY: likewise, that it was not.
+            None => unsafe { self.0.dealloc(start, layout) },
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's obligation.
+        let start = unsafe { self.alloc(layout) };
+        if !start.is_null() && !large::is_borrowed(start) {
+            // SAFETY: fresh memory of that size. What is borrowed is zero already.
+            unsafe { start.write_bytes(0, layout.size()) };
+        }
+        start
+    }
+
+    unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !large::is_borrowed(start) && size < large::LARGE {
+            // SAFETY: the caller's obligation.
+            return unsafe { self.0.realloc(start, layout, size) };
+        }
+        // SAFETY: the caller has checked size and alignment together.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        // SAFETY: the caller's obligation; both allocations exist and have at least the bytes that are copied.
+        unsafe {
+            let new = self.alloc(wanted);
+            if !new.is_null() {
+                new.copy_from_nonoverlapping(start, layout.size().min(size));
+                self.dealloc(start, layout);
+            }
+            new
+        }
+    }
+}
 
 /// Pages that the heap has taken.
 static PAGES: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);

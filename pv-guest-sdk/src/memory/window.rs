@@ -130,6 +130,35 @@ impl Window {
         }
     }
 
+    /// A window that was forgotten, with what is mapped in it, which its owner will [`Self::unmap`].
+    ///
+    /// # Safety
+    /// It was [`reserve`]d with these pages, and exists once.
+    #[cfg(feature = "alloc")]
+    pub(crate) unsafe fn again(start: NonNull<u8>, pages: usize) -> Window {
+        Window { start: start.as_ptr() as u64, pages, mapped: false }
+    }
+
+    /// Maps frames of our own, writable, into pages where nothing is mapped.
+    ///
+    /// # Safety
+    /// As for [`Window::map`]; the pages must be the window's.
+    #[cfg(feature = "alloc")]
+    pub(crate) unsafe fn add(&mut self, first: usize, mfns: &[u64]) -> Result<()> {
+        // SAFETY: the caller's obligation.
+        unsafe { self.fill(first, mfns, abi::domid::SELF, PAGE | pte::RW | pte::DIRTY) }
+    }
+
+    /// Unmaps some of the pages.
+    ///
+    /// # Safety
+    /// They must be the window's, and nothing may refer into them any more.
+    #[cfg(feature = "alloc")]
+    pub(crate) unsafe fn unmap(&mut self, first: usize, count: usize) -> Result<()> {
+        // SAFETY: the caller's obligation.
+        unsafe { tables::unmap(self.page(first) as u64, count) }
+    }
+
     /// Maps into pages where nothing is mapped.
     ///
     /// # Safety
