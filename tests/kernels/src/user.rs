@@ -81,3 +81,17 @@ macro_rules! user_code {
         }
     )* };
 }
+
+/// Calls `code` in user mode: it may return, or trap. `None` if it returned, with rax left in the frame that is given then.
+pub fn call(code: unsafe extern "C" fn(), set: impl FnOnce(&mut TrapFrame)) -> (Option<Trap>, u64) {
+    crate::user_code! { done: "int 0x80"; }
+    set_up();
+    let mut start = frame(code);
+    start.rsp -= 16;
+    set(&mut start);
+    // SAFETY: the top of the user stack, which nothing uses now.
+    unsafe { (start.rsp as *mut u64).write_volatile(done as *const () as u64) };
+    let trap = run(start);
+    let returned = trap.frame.vector == traps::SOFTWARE_INTERRUPT as u64;
+    (if returned { None } else { Some(trap) }, trap.frame.rax)
+}
