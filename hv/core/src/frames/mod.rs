@@ -112,12 +112,23 @@ impl Frames {
 
     /// Tells of RAM that is free: frames `start` up to but without `end`. Frame 0 and frames that are known already are left out.
     pub fn add_region(&mut self, start: Mfn, end: Mfn) {
-        let end = end.0.min(self.table.len() as u64);
-        for mfn in start.0.max(1)..end {
-            if self.table[mfn as usize].owner() == Owner::Absent {
-                self.ram += 1;
-                self.buddy.give(self.table, mfn as u32, 0);
-            }
+        let table = self.table;
+        let end = end.0.min(table.len() as u64);
+        let mut next = start.0.max(1);
+        while next < end {
+            let unknown = table[next as usize..end as usize].iter().take_while(|frame| frame.owner() == Owner::Absent).count() as u64;
+            self.add_run(next, next + unknown);
+            next += unknown + 1;
+        }
+    }
+
+    /// Frees frames that are adjacent, in blocks as large as their alignment allows: booting is the time when all RAM is freed.
+    fn add_run(&mut self, mut first: u64, end: u64) {
+        self.ram += end - first;
+        while first < end {
+            let order = first.trailing_zeros().min((end - first).ilog2()).min(MAX_ORDER);
+            self.buddy.give(self.table, first as u32, order);
+            first += 1 << order;
         }
     }
 
