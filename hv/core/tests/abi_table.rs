@@ -49,22 +49,13 @@ fn table() -> (BTreeMap<u64, Documented>, BTreeMap<u64, Promise>) {
             let words: Vec<&str> = heading.split_whitespace().collect();
             section = words[0].parse::<u64>().ok();
             if let Some(number) = section {
-                let documented = Documented {
-                    name: words[1].to_owned(),
-                    ..Documented::default()
-                };
-                assert!(
-                    calls.insert(number, documented).is_none(),
-                    "{heading} stands there twice"
-                );
+                let documented = Documented { name: words[1].to_owned(), ..Documented::default() };
+                assert!(calls.insert(number, documented).is_none(), "{heading} stands there twice");
             }
         } else if let Some((key, promise)) = row(line) {
             match section.and_then(|number| calls.get_mut(&number)) {
                 Some(call) => enter(call, key, promise),
-                None => assert!(
-                    refused.insert(key.parse().expect(line), promise).is_none(),
-                    "twice: {line}"
-                ),
+                None => assert!(refused.insert(key.parse().expect(line), promise).is_none(), "twice: {line}"),
             }
         }
     }
@@ -75,9 +66,7 @@ fn enter(call: &mut Documented, key: &str, promise: Promise) {
     let before = match key {
         "-" => call.alone.replace(promise),
         "other" => call.others.replace(promise),
-        number => call
-            .operations
-            .insert(number.parse().expect("a number, - or other"), promise),
+        number => call.operations.insert(number.parse().expect("a number, - or other"), promise),
     };
     assert_eq!(before, None, "{} has the row {key} twice", call.name);
 }
@@ -87,9 +76,7 @@ fn row(line: &str) -> Option<(&str, Promise)> {
     let cells: Vec<&str> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
     let promise = match cells.get(2)?.split_once(": -") {
         None if ["full", "partial"].contains(&cells[2]) => Promise::Works,
-        Some(("refused", error)) => {
-            Promise::Refused(Errno::from_name(error).unwrap_or_else(|| panic!("no error: {line}")))
-        }
+        Some(("refused", error)) => Promise::Refused(Errno::from_name(error).unwrap_or_else(|| panic!("no error: {line}"))),
         _ => return None,
     };
     Some((cells[0], promise))
@@ -102,16 +89,7 @@ fn ask(handler: Handler<FakeMachine>, args: [u64; 5], command: u32, privileged: 
     if privileged {
         kit.privilege(DOMAIN);
     }
-    kit.hv.machine.put(
-        0,
-        MmuextOp {
-            cmd: command,
-            _pad: 0,
-            arg1: 0,
-            arg2: STRUCTURE,
-        }
-        .as_bytes(),
-    );
+    kit.hv.machine.put(0, MmuextOp { cmd: command, _pad: 0, arg1: 0, arg2: STRUCTURE }.as_bytes());
     kit.once(DOMAIN, handler, args)
 }
 
@@ -151,14 +129,8 @@ fn keeps(promise: Promise, outcome: Outcome) -> bool {
 #[test]
 fn the_table_names_the_hypercalls_that_there_are() {
     let (calls, _) = table();
-    let documented: Vec<(u64, &str)> = calls
-        .iter()
-        .map(|(&number, call)| (number, call.name.as_str()))
-        .collect();
-    let mut there: Vec<(u64, &str)> = Table::<FakeMachine>::ROWS
-        .iter()
-        .map(|row| (row.number, row.name))
-        .collect();
+    let documented: Vec<(u64, &str)> = calls.iter().map(|(&number, call)| (number, call.name.as_str())).collect();
+    let mut there: Vec<(u64, &str)> = Table::<FakeMachine>::ROWS.iter().map(|row| (row.number, row.name)).collect();
     there.sort_unstable();
     assert_eq!(documented, there);
 }
@@ -168,24 +140,11 @@ fn every_number_without_a_handler_is_refused_and_named() {
     let (calls, refused) = table();
     for number in 0..abi::hypercall::COUNT as u64 {
         let named = abi::hypercall::name(number).is_some();
-        assert_eq!(
-            named,
-            calls.contains_key(&number) || refused.contains_key(&number),
-            "hypercall {number}"
-        );
+        assert_eq!(named, calls.contains_key(&number) || refused.contains_key(&number), "hypercall {number}");
     }
     for (&number, &promise) in &refused {
-        assert_eq!(
-            promise,
-            Promise::Refused(Errno::NOSYS),
-            "hypercall {number}: what has no handler gives -ENOSYS"
-        );
-        assert!(
-            !Table::<FakeMachine>::ROWS
-                .iter()
-                .any(|row| row.number == number),
-            "hypercall {number} has a handler"
-        );
+        assert_eq!(promise, Promise::Refused(Errno::NOSYS), "hypercall {number}: what has no handler gives -ENOSYS");
+        assert!(!Table::<FakeMachine>::ROWS.iter().any(|row| row.number == number), "hypercall {number} has a handler");
     }
 }
 
@@ -198,11 +157,7 @@ fn every_operation_answers_as_the_table_says() {
             continue;
         };
         if let Some(promise) = call.alone {
-            assert!(
-                call.operations.is_empty() && call.others.is_none(),
-                "{} has operations or has none",
-                call.name
-            );
+            assert!(call.operations.is_empty() && call.others.is_none(), "{} has operations or has none", call.name);
             let outcome = ask(row.handler, [0; 5], 0, false);
             if !keeps(promise, outcome) {
                 wrong.push(format!("{}: {promise:?}, but {outcome:?}", row.name));
@@ -212,19 +167,10 @@ fn every_operation_answers_as_the_table_says() {
         let privileged = row.number == abi::hypercall::CONTROL;
         for operation in numbers(row.name) {
             let promise = call.operations.get(&operation).copied().or(call.others);
-            let promise = promise
-                .unwrap_or_else(|| panic!("{} {operation}: the row `other` is missing", call.name));
-            let outcome = ask(
-                row.handler,
-                arguments(row.name, operation),
-                operation as u32,
-                privileged,
-            );
+            let promise = promise.unwrap_or_else(|| panic!("{} {operation}: the row `other` is missing", call.name));
+            let outcome = ask(row.handler, arguments(row.name, operation), operation as u32, privileged);
             if !keeps(promise, outcome) {
-                wrong.push(format!(
-                    "{} {operation}: {promise:?}, but {outcome:?}",
-                    row.name
-                ));
+                wrong.push(format!("{} {operation}: {promise:?}, but {outcome:?}", row.name));
             }
         }
     }
@@ -235,12 +181,7 @@ fn every_operation_answers_as_the_table_says() {
 fn an_ordinary_domain_may_not_control() {
     for operation in (0..64).chain([0xffff_ffff]) {
         for version in [VERSION, VERSION + 1, 0] {
-            let outcome = ask(
-                control::handler,
-                [operation, version.into(), STRUCTURE, 0, 0],
-                0,
-                false,
-            );
+            let outcome = ask(control::handler, [operation, version.into(), STRUCTURE, 0, 0], 0, false);
             assert_eq!(outcome, Outcome::from(Errno::PERM), "operation {operation}");
         }
     }

@@ -51,12 +51,19 @@ fn tests(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// `FILE::FUNCTION` is a test function in that file; `FILE` alone is a guest or a session that is a test as a whole.
+/// `FILE::FUNCTION` is a test function in that file, or a check of a guest; `FILE` alone is a guest or a session, a test as a whole.
 fn exists(root: &Path, test: &str) -> bool {
+    let guest = WHOLE_FILES.iter().any(|folder| test.starts_with(folder));
     let Some((file, function)) = test.split_once("::") else {
-        return WHOLE_FILES.iter().any(|folder| test.starts_with(folder)) && root.join(test).exists();
+        return guest && root.join(test).exists();
     };
-    fs::read_to_string(root.join(file)).is_ok_and(|source| has_test(&source, function))
+    let has = if guest { has_check } else { has_test };
+    fs::read_to_string(root.join(file)).is_ok_and(|source| has(&source, function))
+}
+
+/// True if a guest's source has a function of this name and lists it among its checks, as `("what it claims", function)`.
+fn has_check(source: &str, function: &str) -> bool {
+    source.contains(&format!("fn {function}()")) && source.contains(&format!("\", {function}),"))
 }
 
 /// True if the source has a function of this name with `#[test]` among the attributes right above it.
@@ -87,6 +94,7 @@ mod tests {
     fn a_helper_function_is_no_test() {
         let source = "#[test]\n#[ignore]\nfn good() {}\n\nfn helper() {}\n#[test]\nfn other() { fn inner() {} }\n";
         assert!(has_test(source, "good") && has_test(source, "other"));
+        assert!(has_check("(\"it works\", works),\nfn works() {}", "works") && !has_check("fn works() {}", "works"));
         assert!(!has_test(source, "helper") && !has_test(source, "goo") && !has_test(source, "inner"));
     }
 }
