@@ -45,7 +45,7 @@ async fn within(seconds: Option<u64>, work: impl Future<Output = Result>, late: 
 /// Prints what the domain prints until the text has appeared.
 async fn follow(handle: &mut ConsoleHandle, follower: Option<Follower>, text: &str) -> Result {
     let Some(mut follower) = follower else { return Ok(()) };
-    while let Some(seen) = handle.follow(&mut follower).await {
+    while let Some(seen) = handle.follow(&mut follower, text).await {
         tell_lost(seen.lost);
         terminal::write_raw(&seen.bytes);
         if seen.found {

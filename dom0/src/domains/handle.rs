@@ -99,16 +99,21 @@ impl ConsoleHandle {
         Output::Ended(notices::get(&self.name).unwrap_or_default())
     }
 
-    /// Waits until a follower sees something; none if the domain has ended and there is nothing more to see.
-    pub async fn follow(&mut self, follower: &mut Follower) -> Option<Seen> {
-        let name = &self.name;
-        OUTPUT.wait_for(|| consoles::with(|service| {
+    /// Waits until a follower, which looks for `text`, sees something; none if the domain has ended and there is nothing more to see. In a
+    /// domain that is started again it looks from the first byte on.
+    pub async fn follow(&mut self, follower: &mut Follower, text: &str) -> Option<Seen> {
+        let (name, known) = (&self.name, &mut self.beginning);
+        let mut look = |service: &mut Service| {
             let Some(console) = service.consoles.get(name) else { return Some(None) };
+            let beginning = service.beginning(name);
+            if core::mem::replace(known, beginning) != beginning {
+                *follower = Follower::from_first(text);
+            }
             let seen = follower.look(console);
             let news = seen.found || seen.lost > 0 || !seen.bytes.is_empty();
             let over = service.consoles.has_ended(name);
             if news { Some(Some(seen)) } else { over.then_some(None) }
-        }))
-        .await
+        };
+        OUTPUT.wait_for(|| consoles::with(&mut look)).await
     }
 }
