@@ -143,8 +143,11 @@ fn hostile_requests_do_nothing() {
         }
     }
     for argument in [0xffff_8000_0000_0000, u64::MAX, 5 << 39] {
-        for op in [0, 1, 3, 4, 6, 12] {
+        for op in [3, 4, 12] {
             assert_eq!(kit.call(a.id, memory_op::handler, [op, argument, 0, 0, 0]), Errno::FAULT.as_ret(), "operation {op}");
+        }
+        for op in [0, 1, 6] {
+            assert_eq!(kit.call(a.id, memory_op::handler, [op, argument, 0, 0, 0]), 0, "operation {op}: nothing done");
         }
     }
     for op in [5, 7, 8, 9, 10, 11, 13, 28, 63] {
