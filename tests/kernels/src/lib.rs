@@ -6,5 +6,6 @@
 
 pub mod probe;
 pub mod report;
+pub mod scratch;
 pub mod tables;
 pub mod user;
