@@ -1,11 +1,13 @@
 //! Frames that are not the guest's: the hypervisor's, other domains', nobody's; and the machine-to-physical table.
 
-use domus_test_kernels::report::{Check, Outcome};
+use domus_test_kernels::report::{Check, Outcome, on_domus};
 use domus_test_kernels::scratch::{PAGE, Page, address, leaf, update, update_for, word};
 use domus_test_kernels::{fail, holds, same, trap};
+use pv_guest_sdk::abi::domid;
+use pv_guest_sdk::abi::grant::{OP_SETUP_TABLE, SetupTable};
 use pv_guest_sdk::abi::layout::{MACH2PHYS_VIRT_START, PAGE_SIZE};
 use pv_guest_sdk::abi::mmu::{MACHPHYS_UPDATE, pte};
-use pv_guest_sdk::{abi::domid, memory};
+use pv_guest_sdk::{BootInfo, hypercall, memory};
 
 pub const CHECKS: &[Check] = &[
     ("of the first GiB, only frames of our own can be mapped", all_frames),
@@ -18,16 +20,15 @@ pub const CHECKS: &[Check] = &[
 /// Tries to map every frame writable. What is accepted must be ours.
 fn all_frames() -> Outcome {
     let slot = leaf(address());
+    let shared = shared();
     let (mut ours, mut refused) = (0, 0);
     for mfn in 0x100..0x4_0000u64 {
         match update_for(slot, mfn << 12 | PAGE & !pte::RW, domid::SELF) {
             Ok(()) => {
                 ours += 1;
-                if memory::mfn_to_pfn(mfn).is_none() && !is_shared(mfn) {
-                    // The first domain of Xen may map what is no memory.
-                    if domus_test_kernels::report::on_domus() {
-                        fail!("frame {mfn:#x} is not ours");
-                    }
+                // The first domain of Xen may map what is no memory.
+                if memory::mfn_to_pfn(mfn).is_none() && !shared.contains(&mfn) && on_domus() {
+                    fail!("frame {mfn:#x} is not ours");
                 }
             }
             Err(_) => refused += 1,
@@ -38,9 +39,14 @@ fn all_frames() -> Outcome {
     Ok(())
 }
 
-/// Frames that the hypervisor shares with us.
-fn is_shared(mfn: u64) -> bool {
-    pv_guest_sdk::BootInfo::get().is_some_and(|info| info.start_info().shared_info >> 12 == mfn)
+/// Frames that the hypervisor shares with us: the shared info page, and the first of the grant table.
+fn shared() -> [u64; 2] {
+    let info = BootInfo::get().map_or(0, |info| info.start_info().shared_info >> 12);
+    let mut grants = 0u64;
+    let mut setup = [SetupTable { dom: domid::SELF, nr_frames: 1, frame_list: &raw mut grants as u64, ..SetupTable::default() }];
+    // SAFETY: the structure of the operation, with room for one frame.
+    let _ = unsafe { hypercall::grant_table_op(OP_SETUP_TABLE, &mut setup) };
+    [info, grants]
 }
 
 fn no_domain() -> Outcome {
@@ -85,7 +91,7 @@ fn m2p_frames() -> Outcome {
     let slot = MACH2PHYS_VIRT_START;
     let page = Page::new();
     // SAFETY: refused.
-    let result = unsafe { pv_guest_sdk::hypercall::update_va_mapping(slot + PAGE_SIZE as u64, page.mfn << 12 | PAGE, 0) };
+    let result = unsafe { hypercall::update_va_mapping(slot + PAGE_SIZE as u64, page.mfn << 12 | PAGE, 0) };
     holds!(result.is_err());
     Ok(())
 }

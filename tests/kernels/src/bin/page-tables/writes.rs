@@ -2,10 +2,11 @@
 
 use core::arch::asm;
 
-use domus_test_kernels::report::{Check, Outcome};
-use domus_test_kernels::scratch::{PAGE, Page, address, leaf, word};
-use domus_test_kernels::{caught, holds, same, tables, trap};
+use domus_test_kernels::report::{Check, Outcome, on_domus};
+use domus_test_kernels::scratch::{PAGE, Page, address, leaf};
+use domus_test_kernels::{caught, holds, same, scratch, tables, trap};
 use pv_guest_sdk::abi::hypercall::VM_ASSIST;
+use pv_guest_sdk::abi::mmu::pte;
 use pv_guest_sdk::abi::vm_assist::{CMD_DISABLE, CMD_ENABLE, TYPE_WRITABLE_PAGETABLES};
 use pv_guest_sdk::{hypercall, memory};
 
@@ -19,6 +20,11 @@ pub const CHECKS: &[Check] = &[
     ("upper tables are never written", upper),
     ("registers and flags are those of the instruction", registers),
 ];
+
+/// The entry, without G, which the hypervisor sets or clears as it likes.
+fn word(machine: u64) -> u64 {
+    scratch::word(machine) & !pte::GLOBAL
+}
 
 fn assist(command: u32) {
     // SAFETY: takes no pointer.
@@ -36,9 +42,12 @@ fn entry() -> (u64, u64) {
 fn without() -> Outcome {
     let (at, _) = entry();
     assist(CMD_DISABLE);
-    let trap = trap!("mov [rdi], rsi", in("rdi") at, in("rsi") 0u64);
+    let trap = caught!("mov [rdi], rsi", in("rdi") at, in("rsi") 0u64);
     assist(CMD_ENABLE);
-    same!((trap.kind(), trap.cr2), ((14, 3), at));
+    // The first domain of Xen has the assist anyway.
+    if on_domus() {
+        same!(trap.map(|trap| (trap.kind(), trap.cr2)), Some(((14, 3), at)));
+    }
     Ok(())
 }
 
@@ -61,10 +70,11 @@ fn read_modify_write() -> Outcome {
         old = first;
         asm!("xchg [{}], {}", in(reg) at, inout(reg) old);
         same!((old, word(machine)), (0, first));
-        asm!("lock cmpxchg [{}], {}", "setz {}", in(reg) at, in(reg) second, out(reg_byte) flag, inout("rax") first => old);
-        same!((old, flag, word(machine)), (first, 1, second));
+        let now = scratch::word(machine);
+        asm!("lock cmpxchg [{}], {}", "setz {}", in(reg) at, in(reg) second, out(reg_byte) flag, inout("rax") now => old);
+        same!((old, flag, word(machine)), (now, 1, second));
         asm!("lock cmpxchg [{}], {}", "setz {}", in(reg) at, in(reg) first, out(reg_byte) flag, inout("rax") 5u64 => old);
-        same!((old, flag, word(machine)), (second, 0, second));
+        same!((old & !pte::GLOBAL, flag, word(machine)), (second, 0, second));
         asm!("lock btr qword ptr [{}], 6", "setc {}", in(reg) at, out(reg_byte) flag);
         same!((flag, word(machine)), (1, second & !(1 << 6)));
         asm!("lock bts qword ptr [{}], 6", "setc {}", in(reg) at, out(reg_byte) flag);
@@ -74,7 +84,7 @@ fn read_modify_write() -> Outcome {
         asm!("lock or qword ptr [{}], 2", in(reg) at);
         same!(word(machine), second);
         asm!("xor eax, eax", "xchg [{}], rax", in(reg) at, out("rax") old);
-        same!((old, word(machine)), (second, 0));
+        same!((old & !pte::GLOBAL, word(machine)), (second, 0));
     }
     Ok(())
 }
@@ -131,7 +141,7 @@ fn registers() -> Outcome {
     unsafe {
         asm!(
             "stc", "mov qword ptr [{at} + {index} * 8 + 0x10], {value}", "setc al", "movzx {a:e}, al",
-            "mov {b}, [{at} + {index} * 8 + 0x10]",
+            "mov {b}, [{at} + {index} * 8 + 0x10]", "and {b}, -0x101",
             at = in(reg) at.wrapping_sub(0x10 + 8 * 3), index = in(reg) 3u64, value = in(reg) value, a = out(reg) a, b = out(reg) b, out("al") _,
         );
     }
