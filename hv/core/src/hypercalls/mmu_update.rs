@@ -1,7 +1,7 @@
 //! `mmu_update`: a guest changes entries of its page tables, of any level, by machine address; or the machine-to-physical table.
 
 use abi::errno::Errno;
-use abi::mmu::{MACHPHYS_UPDATE, MmuUpdate, NORMAL_PT_UPDATE, PT_UPDATE_NO_TRANSLATE, PT_UPDATE_PRESERVE_AD, UPDATE_COMMAND_MASK};
+use abi::mmu::{MACHPHYS_UPDATE, MmuUpdate, NORMAL_PT_UPDATE, PT_UPDATE_NO_TRANSLATE, PT_UPDATE_PRESERVE_AD};
 
 use super::mmu_batch;
 use crate::call::{Call, Outcome};
@@ -9,6 +9,9 @@ use crate::ids::{DomId, Mfn};
 use crate::machine::Machine;
 use crate::mm::Stop;
 use crate::mm::update::{Slot, Store};
+
+/// The bits of `ptr` below the address of an entry: a command. A misaligned address is one that does not exist, as on Xen.
+const LOW_BITS: u64 = 7;
 
 /// Whose tables are changed, and whose frames may be named.
 #[derive(Clone, Copy)]
@@ -52,8 +55,8 @@ fn owners<M: Machine>(call: &mut Call<'_, M>, foreign: u32) -> Result<Owners, Er
 
 #[inline]
 fn one<M: Machine>(call: &mut Call<'_, M>, request: MmuUpdate, owners: Owners) -> Result<(), Stop> {
-    let address = request.ptr & !UPDATE_COMMAND_MASK;
-    match request.ptr & UPDATE_COMMAND_MASK {
+    let address = request.ptr & !LOW_BITS;
+    match request.ptr & LOW_BITS {
         NORMAL_PT_UPDATE | PT_UPDATE_NO_TRANSLATE => change(call, address, request.val, owners, Store::Replace),
         PT_UPDATE_PRESERVE_AD => change(call, address, request.val, owners, Store::KeepAccessed),
         MACHPHYS_UPDATE => set_physical(call, Mfn::containing(address), request.val, owners).map_err(Stop::from),
@@ -63,9 +66,6 @@ fn one<M: Machine>(call: &mut Call<'_, M>, request: MmuUpdate, owners: Owners) -
 
 #[inline]
 fn change<M: Machine>(call: &mut Call<'_, M>, address: u64, value: u64, owners: Owners, store: Store) -> Result<(), Stop> {
-    if address & 7 != 0 {
-        return Err(Errno::INVAL.into());
-    }
     let slot = Slot { table: Mfn::containing(address), index: (address as usize & 0xfff) >> 3 };
     call.hv.mm().update(slot, value, owners.tables, owners.frames, store)
 }
