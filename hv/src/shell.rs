@@ -28,8 +28,7 @@ pub fn system_call(regs: &mut CpuUserRegs) {
     let mut state = STATE.lock();
     let who = running(&state, cpu);
     let mut call = Call { hv: &mut state, cpu, who, regs };
-    traps::system_call(&mut call);
-    if !traps::quiet(&call) {
+    if !traps::system_call(&mut call) {
         finish(state, cpu, regs);
     }
 }
@@ -46,19 +45,19 @@ pub fn exception(regs: &mut CpuUserRegs) {
     let mut state = STATE.lock();
     let who = running(&state, cpu);
     let mut call = Call { hv: &mut state, cpu, who, regs };
-    match vector {
-        NMI => {}
+    let go_on = match vector {
+        NMI => traps::quiet(&call),
         entry::BAD_RETURN => {
             let (vector, error_code) = entry::refusal();
             let info = ExceptionInfo { vector: vector as u8, error_code, fault_address: processor::fault_address(), debug_status: 0 };
-            traps::bad_return(&mut call, info);
+            traps::bad_return(&mut call, info)
         }
         _ => {
             let info = ExceptionInfo { vector: vector as u8, error_code: call.regs.error_code, fault_address, debug_status };
-            traps::exception_entry(&mut call, info);
+            traps::exception_entry(&mut call, info)
         }
-    }
-    if !traps::quiet(&call) {
+    };
+    if !go_on {
         finish(state, cpu, regs);
     }
 }

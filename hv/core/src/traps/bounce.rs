@@ -3,12 +3,12 @@
 
 use core::sync::atomic::Ordering;
 
-use abi::context::CpuUserRegs;
-use abi::segment::{FLAT_KERNEL_CS, FLAT_KERNEL_SS};
 use super::mode;
 use crate::ids::Mfn;
 use crate::machine::{GuestFault, Machine};
 use crate::vcpu::Vcpu;
+use abi::context::CpuUserRegs;
+use abi::segment::{FLAT_KERNEL_CS, FLAT_KERNEL_SS};
 
 /// RFLAGS.IF.
 pub const IF: u64 = 1 << 9;
@@ -55,7 +55,13 @@ pub enum Between {
 /// # Errors
 /// The kernel stack cannot be written: the guest cannot go on.
 #[inline]
-pub fn bounce<M: Machine>(machine: &M, vcpu: &mut Vcpu, regs: &mut CpuUserRegs, target: Target, between: Between) -> Result<(), GuestFault> {
+pub fn bounce<M: Machine>(
+    machine: &M,
+    vcpu: &mut Vcpu,
+    regs: &mut CpuUserRegs,
+    target: Target,
+    between: Between,
+) -> Result<(), GuestFault> {
     let from_kernel = vcpu.in_kernel;
     let stack = if from_kernel { regs.rsp } else { vcpu.kernel_sp } & !15;
     mode::to_kernel(machine, vcpu);

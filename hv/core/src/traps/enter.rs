@@ -1,9 +1,10 @@
 //! The doors from the shell: a system call, an exception.
 
-use super::{deliver, exception};
+use super::{deliver, exception, quiet};
 use crate::call::{Call, Outcome};
-use crate::hypercalls;
+use crate::hypercalls::{self, iret};
 use crate::machine::Machine;
+use crate::sched::upcall;
 
 /// What the processor told of an exception besides the registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,12 +19,26 @@ pub struct ExceptionInfo {
     pub debug_status: u64,
 }
 
-/// SYSCALL: a hypercall from guest-kernel mode, the guest's own system call from user mode.
+/// SYSCALL: a hypercall from guest-kernel mode, the guest's own system call from user mode. True if the vCPU can go on as it is; else
+/// [`super::leave()`] must look.
 #[inline]
-pub fn system_call<M: Machine>(call: &mut Call<'_, M>) {
-    if !call.vcpu().in_kernel {
-        return deliver::deliver_system_call(call);
+pub fn system_call<M: Machine>(call: &mut Call<'_, M>) -> bool {
+    let vcpu = call.hv.domains.get_mut(call.who.domain).and_then(|domain| domain.vcpu_mut(call.who.vcpu));
+    let vcpu = vcpu.expect("the caller exists while it runs");
+    if !vcpu.in_kernel {
+        deliver::deliver_system_call(call);
+        return quiet(call);
     }
+    // The way back from every trap is the most frequent call; it needs neither table nor outcome.
+    if call.regs.rax == abi::hypercall::IRET && iret::attempt(&call.hv.machine, vcpu, call.regs).is_ok() {
+        return !call.hv.cpus[call.cpu].reschedule && !upcall::deliverable(&call.hv.machine, vcpu);
+    }
+    hypercall(call);
+    quiet(call)
+}
+
+#[inline]
+fn hypercall<M: Machine>(call: &mut Call<'_, M>) {
     let regs = &*call.regs;
     let (number, args) = (regs.rax, [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8]);
     match hypercalls::dispatch(call, number, args) {
@@ -40,7 +55,9 @@ fn again<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) {
     [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8] = args;
 }
 
-/// An exception of the running guest.
-pub fn exception_entry<M: Machine>(call: &mut Call<'_, M>, info: ExceptionInfo) {
+/// An exception of the running guest. True if the vCPU can go on as it is.
+#[inline]
+pub fn exception_entry<M: Machine>(call: &mut Call<'_, M>, info: ExceptionInfo) -> bool {
     exception::exception(call, info);
+    quiet(call)
 }

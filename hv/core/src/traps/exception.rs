@@ -35,10 +35,12 @@ fn debug<M: Machine>(call: &mut Call<'_, M>, status: u64) {
 
 /// The processor refused to return to the guest: a selector that is no usable segment, say. The guest gets the exception as if it came
 /// from where it was to go on (as on Xen). Nothing there is emulated, but a page of the LDT may be missing.
+/// True if the vCPU can go on as it is.
 #[cold]
-pub fn bad_return<M: Machine>(call: &mut Call<'_, M>, info: ExceptionInfo) {
+pub fn bad_return<M: Machine>(call: &mut Call<'_, M>, info: ExceptionInfo) -> bool {
     match info.vector {
         PAGE_FAULT => page_fault::page_fault(call, info),
         vector => deliver_trap(call, vector, info.error_code),
     }
+    super::quiet(call)
 }
