@@ -4,10 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use walkdir::{DirEntry, WalkDir};
 
-/// Folders that hold nothing of ours.
-const NOT_OURS: [&str; 2] = ["target", ".git"];
+use super::markdown;
 
 /// The links that lead nowhere.
 ///
@@ -15,20 +13,12 @@ const NOT_OURS: [&str; 2] = ["target", ".git"];
 /// When a file cannot be read.
 pub fn check(root: &Path) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
-    for file in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(is_ours) {
-        let file = file?;
-        if file.path().extension().is_some_and(|extension| extension == "md") {
-            let text = fs::read_to_string(file.path())?;
-            let name = file.path().strip_prefix(root).unwrap_or(file.path()).display();
-            let bad = links(&text).into_iter().filter(|link| !leads_somewhere(file.path(), link));
-            complaints.extend(bad.map(|link| format!("{name}: {link} leads nowhere")));
-        }
+    for (file, text) in markdown::files(root)? {
+        let name = file.strip_prefix(root).unwrap_or(&file).display();
+        let bad = links(&text).into_iter().filter(|link| !leads_somewhere(&file, link));
+        complaints.extend(bad.map(|link| format!("{name}: {link} leads nowhere")));
     }
     Ok(complaints)
-}
-
-fn is_ours(entry: &DirEntry) -> bool {
-    !(entry.depth() == 1 && NOT_OURS.iter().any(|name| entry.file_name() == *name))
 }
 
 /// The targets of `[text](target)` outside code.

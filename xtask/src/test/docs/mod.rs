@@ -2,6 +2,8 @@
 
 mod abi_table;
 mod links;
+mod markdown;
+mod snippets;
 
 use domus_harness::verdict::Verdict;
 
@@ -13,6 +15,7 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     let root = &workspace.root;
     suite.step("docs/abi-table", || Ok(verdict(abi_table::check(root)?)));
     suite.step("docs/links", || Ok(verdict(links::check(root)?)));
+    suite.step("docs/snippets", || Ok(verdict(snippets::check(root)?)));
 }
 
 fn verdict(complaints: Vec<String>) -> Verdict {
