@@ -11,6 +11,8 @@ use pv_guest_sdk::sync::IrqMutex;
 
 /// Typed bytes that nobody has read yet; more are dropped.
 const MOST: usize = 4096;
+/// Ctrl-C.
+const INTERRUPT: u8 = 3;
 
 static TYPED: IrqMutex<VecDeque<u8>> = IrqMutex::new(VecDeque::new());
 static READER: GenericAtomicWaker<CriticalSectionRawMutex> = GenericAtomicWaker::new(blocking());
@@ -66,6 +68,18 @@ pub fn take(into: &mut [u8]) -> usize {
         *to = from;
     }
     count
+}
+
+/// Waits until Ctrl-C is typed, and takes what was typed up to there. What else was typed ahead stays.
+pub async fn interrupted() {
+    poll_fn(|context| {
+        READER.register(context.waker());
+        let mut typed = TYPED.lock();
+        let Some(at) = typed.iter().position(|&byte| byte == INTERRUPT) else { return Poll::Pending };
+        typed.drain(..=at);
+        Poll::Ready(())
+    })
+    .await
 }
 
 /// Prints bytes as they are.

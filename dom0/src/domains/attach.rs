@@ -1,13 +1,16 @@
 //! `dom console`: a person at a guest's console, or a script that sends lines and waits for a text.
 
+use abi::DomId;
 use alloc::format;
 use alloc::string::String;
+use core::future::pending;
 
 use dom0_core::commands::DomainRef;
 use dom0_core::console::Follower;
-use embassy_futures::select::{Either, select};
+use embassy_futures::select::{Either, Either3, select, select3};
 
 use super::handle::{self, ConsoleHandle, Output};
+use super::request;
 use crate::hal::timer;
 use crate::terminal;
 
@@ -15,6 +18,9 @@ use crate::terminal;
 const LEAVE: u8 = 0x1d;
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;
+
+/// What a command says that Ctrl-C has ended.
+const INTERRUPTED: &str = "interrupted";
 
 type Result = core::result::Result<(), String>;
 
@@ -27,18 +33,32 @@ pub async fn console(domain: &DomainRef, lines: &[String], until: Option<&str>, 
         handle.send(format!("{line}\n").as_bytes())?;
     }
     let Some(text) = until else {
-        return if lines.is_empty() { within(timeout, interactively(domain), || Ok(())).await } else { Ok(()) };
+        return if lines.is_empty() { interactively(domain).await } else { Ok(()) };
     };
     let late = || Err(format!("{}: `{text}` did not appear in {} s", domain, timeout.unwrap_or(0)));
     within(timeout, follow(&mut handle, follower, text), late).await
 }
 
-/// Gives up after so many seconds, if any.
+/// Gives up after so many seconds, if any, or when Ctrl-C is typed.
 async fn within(seconds: Option<u64>, work: impl Future<Output = Result>, late: impl FnOnce() -> Result) -> Result {
-    let Some(seconds) = seconds else { return work.await };
-    match select(work, timer::sleep(seconds.saturating_mul(SECOND))).await {
-        Either::First(result) => result,
-        Either::Second(()) => late(),
+    let patience = async {
+        match seconds {
+            Some(seconds) => timer::sleep(seconds.saturating_mul(SECOND)).await,
+            None => pending().await,
+        }
+    };
+    match select3(work, patience, terminal::interrupted()).await {
+        Either3::First(result) => result,
+        Either3::Second(()) => late(),
+        Either3::Third(()) => Err(INTERRUPTED.into()),
+    }
+}
+
+/// Waits for a domain's end, unless Ctrl-C is typed.
+pub async fn wait_for_end(id: DomId) -> Result {
+    match select(request::wait_for_end(id), terminal::interrupted()).await {
+        Either::First(_) => Ok(()),
+        Either::Second(()) => Err(INTERRUPTED.into()),
     }
 }
 

@@ -53,10 +53,7 @@ async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, Str
 
 async fn shut_down(domain: &DomainRef, wait: bool) -> Result {
     let id = request::shutdown(domain)?;
-    if wait {
-        request::wait_for_end(id).await;
-    }
-    Ok(())
+    if wait { attach::wait_for_end(id).await } else { Ok(()) }
 }
 
 fn print_list(json: bool) {

@@ -42,7 +42,11 @@ pub async fn sleep_until(deadline: u64) {
             return Poll::Ready(());
         }
         critical_section::with(|section| {
-            WAITING.borrow_ref_mut(section).push((deadline, context.waker().clone()));
+            let mut waiting = WAITING.borrow_ref_mut(section);
+            // A task that waits for something else as well asks again whenever that wakes it.
+            if !waiting.iter().any(|(known, waker)| *known == deadline && waker.will_wake(context.waker())) {
+                waiting.push((deadline, context.waker().clone()));
+            }
         });
         fire();
         Poll::Pending
