@@ -30,7 +30,7 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
         control::OP_DOMAIN_CREATE => create(call, at).into(),
         control::OP_DOMAIN_DESTROY => destroy(call, at, args),
         control::OP_DOMAIN_PAUSE => named(call, at).and_then(|id| call.hv.pause(id)).into(),
-        control::OP_DOMAIN_UNPAUSE => named(call, at).and_then(|id| call.hv.unpause(id)).into(),
+        control::OP_DOMAIN_UNPAUSE => unpause(call, at).into(),
         control::OP_DOMAIN_INFO => info(call, at).into(),
         control::OP_DOMAIN_LIMITS => limits(call, at).into(),
         control::OP_VCPU_CONTEXT => context(call, at).into(),
@@ -85,6 +85,14 @@ fn destroy<M: Machine>(call: &mut Call<'_, M>, at: u64, args: [u64; 5]) -> Outco
     }
 }
 
+fn unpause<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
+    let id = named(call, at)?;
+    if !call.hv.vcpu(VcpuRef { domain: id, vcpu: 0 }).is_some_and(|vcpu| vcpu.initialised) {
+        return Err(Errno::INVAL);
+    }
+    call.hv.unpause(id)
+}
+
 fn info<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
     let request: DomainInfo = call.read(at)?;
     lifecycle::reap(call.hv);
@@ -114,6 +122,9 @@ fn context<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
     let who = VcpuRef { domain: id(request.domid)?, vcpu: u16::try_from(request.vcpu).map_err(|_| Errno::NOENT)? };
     if who.domain == call.who.domain {
         return Err(Errno::INVAL);
+    }
+    if call.hv.domain(who.domain).is_some_and(|domain| !domain.paused) {
+        return Err(Errno::BUSY);
     }
     match request.set {
         0 => {
