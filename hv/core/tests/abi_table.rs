@@ -111,8 +111,8 @@ fn arguments(name: &str, operation: u64) -> [u64; 5] {
 /// The numbers that are tried: all that can be named, where they are few.
 fn numbers(name: &str) -> Vec<u64> {
     match name {
-        // Two bits of an address.
-        "mmu_update" => (0..4).collect(),
+        // Three bits of an address.
+        "mmu_update" => (0..8).collect(),
         // A continuation is kept above these six bits.
         "memory_op" => (0..64).collect(),
         _ => (0..64).chain([0x1000, 0xffff_ffff]).collect(),
