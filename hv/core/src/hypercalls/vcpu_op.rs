@@ -5,7 +5,7 @@ use abi::errno::Errno;
 use abi::vcpu::{
     OP_DOWN, OP_GET_RUNSTATE_INFO, OP_INITIALISE, OP_IS_UP, OP_REGISTER_RUNSTATE_MEMORY_AREA, OP_REGISTER_VCPU_INFO,
     OP_REGISTER_VCPU_TIME_MEMORY_AREA, OP_SET_PERIODIC_TIMER, OP_SET_SINGLESHOT_TIMER, OP_STOP_PERIODIC_TIMER, OP_STOP_SINGLESHOT_TIMER,
-    OP_UP, RegisterArea, RegisterVcpuInfo, SSHOTTMR_FUTURE, SetPeriodicTimer, SetSingleshotTimer,
+    OP_UP, RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer,
 };
 use abi::vm_assist::TYPE_RUNSTATE_UPDATE_FLAG;
 use zerocopy::{FromZeros, IntoBytes};
@@ -82,9 +82,7 @@ fn initialise<M: Machine>(call: &mut Call<'_, M>, who: VcpuRef, args: [u64; 5]) 
 #[inline]
 fn set_singleshot<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
     let request: SetSingleshotTimer = call.read(address)?;
-    if request.flags & SSHOTTMR_FUTURE != 0 && request.timeout_abs_ns < call.hv.machine.now() {
-        return Err(Errno::TIME);
-    }
+    // SSHOTTMR_FUTURE is ignored, as on Xen: old kernels that set it try again for ever when a time has passed.
     call.hv.set_singleshot(call.who, request.timeout_abs_ns);
     call.hv.arm_timer(call.cpu);
     Ok(())
