@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use dom0_core::fs::Tree;
+use crate::log::log;
 use pv_guest_sdk::{BootInfo, println};
 use pv_guest_sdk::sync::IrqMutex;
 
@@ -11,9 +12,10 @@ static TREE: IrqMutex<Option<&'static Tree<'static>>> = IrqMutex::new(None);
 /// Reads the archive's directory. Without one, or with a damaged one, the tree is empty, and Dom0 says so.
 pub fn init(module: Option<&'static [u8]>) {
     let Some(archive) = module else {
-        println!("dom0: no archive was loaded: there are no files");
+        log!("no archive was loaded: there are no files");
         return;
     };
+    log!("file tree: {} KiB of archive", archive.len() / 1024);
     match Tree::parse(archive) {
         Ok(tree) => *TREE.lock() = Some(Box::leak(Box::new(tree))),
         Err(error) => println!("dom0: the archive cannot be read: {error}; build it with `cargo xtask image`"),

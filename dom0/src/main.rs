@@ -10,6 +10,7 @@ extern crate alloc;
 mod domains;
 mod files;
 mod hal;
+mod log;
 mod power;
 mod shell;
 mod terminal;
@@ -20,6 +21,7 @@ entry!(main);
 
 /// The boot order.
 fn main(info: &'static BootInfo) {
+    log::log!("Dom0 {} starting with {} MiB", env!("CARGO_PKG_VERSION"), info.nr_pages() / 256);
     files::init(info.module());
     terminal::init();
     hal::timer::init();

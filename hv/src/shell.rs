@@ -144,6 +144,7 @@ fn switch(mut state: Held, cpu: CpuId, regs: &mut CpuUserRegs) -> Held {
                 drop(state);
                 processor::halt();
                 state = STATE.lock();
+                state.cpus[cpu].idle_ns += state.machine.now().saturating_sub(now);
             }
         }
     }

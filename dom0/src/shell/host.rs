@@ -8,7 +8,7 @@ use dom0_core::render::{self, Memory};
 
 use super::execute::Result;
 use crate::hal::tasks;
-use crate::{files, hal, terminal};
+use crate::{files, log, terminal};
 
 fn tree() -> core::result::Result<&'static Tree<'static>, String> {
     files::tree().ok_or_else(|| String::from("there are no files: Dom0 was started without an archive"))
@@ -44,18 +44,10 @@ pub fn cat(paths: &[String]) -> Result {
     Ok(())
 }
 
-/// Dom0's log is the hypervisor's: there is one.
+/// Prints Dom0's own log.
 pub fn dmesg() -> Result {
-    let mut sequence = 0;
-    let mut chunk = [0; 1024];
-    loop {
-        let (count, next) = hal::control::read_log(sequence, &mut chunk).map_err(|error| format!("dmesg: {error}"))?;
-        if count == 0 {
-            return Ok(());
-        }
-        terminal::write_raw(&chunk[..count]);
-        sequence = next;
-    }
+    terminal::print(&log::read());
+    Ok(())
 }
 
 /// Lists Dom0's tasks.

@@ -17,11 +17,13 @@ pub struct Cpu {
     pub since: u64,
     /// When its slice ends (ns since boot); `u64::MAX` while the CPU idles.
     pub slice_end: u64,
+    /// How long it has idled (ns).
+    pub idle_ns: u64,
     /// The deadline that the machine's timer is set to (ns since boot).
     pub armed: Option<u64>,
 }
 
 impl Cpu {
     /// A CPU that runs nothing.
-    pub const IDLE: Cpu = Cpu { current: None, running: None, reschedule: false, active: false, since: 0, slice_end: 0, armed: None };
+    pub const IDLE: Cpu = Cpu { current: None, running: None, reschedule: false, active: false, since: 0, slice_end: 0, idle_ns: 0, armed: None };
 }

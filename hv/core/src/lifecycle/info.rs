@@ -91,6 +91,7 @@ pub fn machine_info<M: Machine>(hv: &Hypervisor<M>) -> MachineInfo {
         max_mfn: stats.end.saturating_sub(1),
         tsc_khz: hv.machine.clock().tsc_khz.into(),
         uptime_ns: hv.machine.now(),
+        idle_ns: hv.cpus.iter().map(|cpu| cpu.idle_ns).sum(),
         domains: hv.domains.iter().count() as u32,
         max_domains: MAX_DOMAINS as u32,
         max_vcpus: MAX_VCPUS as u32,
