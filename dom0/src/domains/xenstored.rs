@@ -49,6 +49,8 @@ struct Service {
     by_conn: BTreeMap<ConnId, DomId>,
     /// Whose rings may hold bytes that are not taken yet.
     hungry: BTreeSet<DomId>,
+    /// Whose requests may not have been looked at yet.
+    heard: BTreeSet<DomId>,
 }
 
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
@@ -102,6 +104,7 @@ pub fn detach(domid: DomId, uuid: &[u8; 16]) {
     with_service(|service| {
         service.server.depopulate(domid, uuid);
         service.hungry.remove(&domid);
+        service.heard.remove(&domid);
         if let Some(link) = service.links.remove(&domid) {
             service.by_port.remove(&link.port);
             service.by_conn.remove(&link.conn);
@@ -122,15 +125,31 @@ impl Service {
             moved |= self.send(domid);
             moved |= self.receive(domid);
         }
-        for _ in 0..REQUESTS_PER_TURN {
-            if !self.server.step() {
-                break;
-            }
-            moved = true;
-        }
+        moved |= self.serve();
         self.send_all();
         // Bytes that wait behind an answer that its client does not read are looked at again when it rings.
         moved
+    }
+
+    /// Serves a few requests; whether there were any.
+    fn serve(&mut self) -> bool {
+        for served in 0..REQUESTS_PER_TURN {
+            if !self.server.step() {
+                self.end_broken();
+                return served > 0;
+            }
+        }
+        true
+    }
+
+    /// Ends the connections of those who turned out not to keep to the protocol, now that all that was heard has been looked at.
+    fn end_broken(&mut self) {
+        for domid in core::mem::take(&mut self.heard) {
+            let link = self.links.get(&domid).filter(|link| !link.broken);
+            if link.is_some_and(|link| self.server.is_broken(link.conn)) {
+                self.give_up(domid, ERROR_PROTO);
+            }
+        }
     }
 
     /// Takes what a ring holds, as far as the server has room for it.
@@ -150,6 +169,7 @@ impl Service {
             link.taken = link.taken.wrapping_add(taken as u32);
             link.page.store(REQ_CONS, link.taken);
             let _ = events::send(link.port);
+            self.heard.insert(domid);
         }
         if count < ready {
             self.hungry.insert(domid);
@@ -180,9 +200,6 @@ impl Service {
         let moved = link.given != before;
         if moved {
             let _ = events::send(link.port);
-        }
-        if self.server.is_broken(link.conn) {
-            self.give_up(domid, ERROR_PROTO);
         }
         moved
     }
