@@ -82,7 +82,7 @@ fn row(line: &str) -> Option<(&str, Promise)> {
     Some((cells[0], promise))
 }
 
-/// What a hypercall says to a new domain that hands it zeros. The structure at [`WINDOW`] is an operation of `mmuext_op`.
+/// What a hypercall says to a new domain that hands it zeros. The first word at [`WINDOW`] is the number of an operation, where `mmuext_op` and `mmu_update` look for it.
 fn ask(handler: Handler<FakeMachine>, args: [u64; 5], command: u32, privileged: bool) -> Outcome {
     let mut kit = Kit::new(64);
     kit.guest(DOMAIN, 16, 16);
@@ -98,7 +98,7 @@ fn arguments(name: &str, operation: u64) -> [u64; 5] {
     const ONE: u64 = 1;
     const SELF: u64 = abi::domid::SELF as u64;
     match name {
-        "mmuext_op" => [WINDOW, ONE, 0, SELF, 0],
+        "mmuext_op" | "mmu_update" => [WINDOW, ONE, 0, SELF, 0],
         "vcpu_op" => [operation, 0, STRUCTURE, 0, 0],
         "vm_assist" => [abi::vm_assist::CMD_ENABLE.into(), operation, 0, 0, 0],
         "console_io" => [operation, ONE, STRUCTURE, 0, 0],
