@@ -4,6 +4,7 @@
 //! The same ELF boots on Domus and on Xen, so that every claim made here is checked against a second implementation.
 #![no_std]
 
+pub mod crash;
 pub mod probe;
 pub mod report;
 pub mod scratch;
