@@ -3,6 +3,7 @@
 //! `tests/mutations.toml` lists the changes. Each is made in a copy of the sources, which must still compile: a change that the
 //! compiler rejects has shown nothing about the tests.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,8 +20,8 @@ use crate::workspace::Workspace;
 
 /// The list, below the root.
 const LIST: &str = "tests/mutations.toml";
-/// How long the tests of one change may take, compiling included.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How long the tests of one change may take, compiling included. Without a check, a loop may never end; a test that hangs has noticed too.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Deserialize)]
 struct List {
@@ -42,12 +43,11 @@ struct Mutation {
     replace: String,
     /// The package whose tests must notice.
     package: String,
-    /// Only the tests whose names contain this; all if not given.
-    #[serde(default)]
-    tests: String,
+    /// Which of its integration tests must notice; `lib` is its unit tests.
+    test: String,
 }
 
-/// Adds a step for each change.
+/// Adds a step for each change, and one first that shows that the same tests pass without any.
 pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     let path = workspace.root.join(LIST);
     if !suite.wants("mutations") || !path.exists() {
@@ -57,35 +57,54 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
         let text = fs::read_to_string(&path)?;
         toml::from_str::<List>(&text).with_context(|| format!("cannot read {LIST}"))
     });
-    for mutation in list.map(|list| list.mutation).unwrap_or_default() {
+    let mutations = list.map(|list| list.mutation).unwrap_or_default();
+    suite.step("mutations/none", || unchanged(workspace, &mutations));
+    for mutation in mutations {
         suite.step(&format!("mutations/{}", mutation.name), || try_out(workspace, &mutation));
     }
+}
+
+/// A test that fails anyhow shows nothing about a change.
+fn unchanged(workspace: &Workspace, mutations: &[Mutation]) -> Result<Verdict> {
+    let copy = fresh_copy(workspace)?;
+    let tests: BTreeSet<_> = mutations.iter().map(|mutation| (&mutation.package, &mutation.test)).collect();
+    for (package, test) in tests {
+        if let Err(error) = command::output(&mut cargo(workspace, &copy, package, test)) {
+            return Ok(Verdict::Failure(format!("{test} fails without any change: {error:#}")));
+        }
+    }
+    Ok(Verdict::Success)
 }
 
 fn try_out(workspace: &Workspace, mutation: &Mutation) -> Result<Verdict> {
     let source =
         fs::read_to_string(workspace.root.join(&mutation.file)).with_context(|| format!("cannot read {}", mutation.file.display()))?;
     let mutated = apply(&source, mutation)?;
-    let copy = workspace.target.join("mutant");
-    copy_sources(&workspace.root, &copy)?;
+    let copy = fresh_copy(workspace)?;
     fs::write(copy.join(&mutation.file), mutated)?;
-    command::output(cargo(workspace, &copy, mutation).arg("--no-run")).context("the change does not compile")?;
-    Ok(match command::output(&mut cargo(workspace, &copy, mutation)) {
+    let tests = || cargo(workspace, &copy, &mutation.package, &mutation.test);
+    command::output(tests().arg("--no-run")).context("the change does not compile")?;
+    Ok(match command::output(&mut tests()) {
         Err(_) => Verdict::Success,
-        Ok(_) => Verdict::Failure(format!("no test of {} notices it", mutation.package)),
+        Ok(_) => Verdict::Failure(format!("{} of {} does not notice it", mutation.test, mutation.package)),
     })
 }
 
-/// The tests that must notice. They share one target folder, so that only the changed crate is compiled for each. Without a check, a
-/// loop may never end; a test that hangs has noticed too.
-fn cargo(workspace: &Workspace, copy: &Path, mutation: &Mutation) -> Command {
+fn fresh_copy(workspace: &Workspace) -> Result<PathBuf> {
+    let copy = workspace.target.join("mutant");
+    copy_sources(&workspace.root, &copy)?;
+    Ok(copy)
+}
+
+/// Runs one test of a package. All changes share one target folder, so that only the changed crate is compiled for each.
+fn cargo(workspace: &Workspace, copy: &Path, package: &str, test: &str) -> Command {
     let mut cargo = Command::new("timeout");
     cargo.arg(PATIENCE.as_secs().to_string()).arg(super::source::cargo(workspace).get_program());
-    cargo.current_dir(copy).args(["test", "--quiet", "--lib", "--tests", "-p", &mutation.package]);
-    cargo.arg("--target-dir").arg(workspace.build("mutant-build"));
-    if !mutation.tests.is_empty() {
-        cargo.arg(&mutation.tests);
-    }
+    cargo.current_dir(copy).args(["test", "--quiet", "-p", package, "--target-dir"]).arg(workspace.build("mutant-build"));
+    match test {
+        "lib" => cargo.arg("--lib"),
+        test => cargo.args(["--test", test]),
+    };
     cargo
 }
 
@@ -122,7 +141,7 @@ mod tests {
     use super::*;
 
     fn mutation(find: &str) -> Mutation {
-        let list = format!("[[mutation]]\nname = 'x'\nfile = 'a.rs'\nfind = '{find}'\nreplace = 'true'\npackage = 'p'\n");
+        let list = format!("[[mutation]]\nname = 'x'\nfile = 'a.rs'\nfind = '{find}'\nreplace = 'true'\npackage = 'p'\ntest = 'lib'\n");
         toml::from_str::<List>(&list).unwrap().mutation.remove(0)
     }
 
