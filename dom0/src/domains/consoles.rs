@@ -7,9 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 use abi::DomId;
-use abi::console::ring::{
-    IN_CONS_OFFSET, IN_OFFSET, IN_PROD_OFFSET, IN_SIZE, OUT_CONS_OFFSET, OUT_OFFSET, OUT_PROD_OFFSET, OUT_SIZE,
-};
+use abi::console::ring::{IN_CONS_OFFSET, IN_OFFSET, IN_PROD_OFFSET, IN_SIZE, OUT_CONS_OFFSET, OUT_OFFSET, OUT_PROD_OFFSET, OUT_SIZE};
 use dom0_core::console::{Console, Consoles};
 use embassy_futures::yield_now;
 use pv_guest_sdk::events::{self, Port};

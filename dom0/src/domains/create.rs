@@ -3,7 +3,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::DomId;
-use abi::control::{DOMID_ANY, DomainCreate, DomainLimits, MachineInfo, OP_DOMAIN_CREATE, OP_DOMAIN_LIMITS, OP_DOMAIN_UNPAUSE, OP_MACHINE_INFO};
+use abi::control::{
+    DOMID_ANY, DomainCreate, DomainLimits, MachineInfo, OP_DOMAIN_CREATE, OP_DOMAIN_LIMITS, OP_DOMAIN_UNPAUSE, OP_MACHINE_INFO,
+};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -112,12 +114,7 @@ fn make(config: &DomainConfig, uuid: [u8; 16]) -> Result<DomainCreate> {
 async fn furnish(config: &DomainConfig, uuid: [u8; 16], files: Files, made: &DomainCreate) -> Result {
     let domid = made.domid as DomId;
     set_weight(config, domid)?;
-    let ground = Ground {
-        domid,
-        shared_info: made.shared_info_mfn,
-        store_port: port_for_us(domid)?,
-        console_port: port_for_us(domid)?,
-    };
+    let ground = Ground { domid, shared_info: made.shared_info_mfn, store_port: port_for_us(domid)?, console_port: port_for_us(domid)? };
     let frames = memory(config, domid).await?;
     let built = build::fill(config, files, &ground, &frames).await?;
     // Its window is gone, so tables are writable to nobody.

@@ -114,10 +114,12 @@ pub fn destroy(id: DomId) -> Result {
 
 /// Takes back everything that a domain has: services first, so that none of its frames is mapped when the hypervisor takes them.
 pub fn tear_down(id: DomId, begin_again: bool) {
-    let Some(domain) = table::with(|table| table.get_mut(&id).map(|domain| {
-        domain.state = State::Dying;
-        domain.uuid
-    })) else {
+    let Some(domain) = table::with(|table| {
+        table.get_mut(&id).map(|domain| {
+            domain.state = State::Dying;
+            domain.uuid
+        })
+    }) else {
         return;
     };
     consoles::detach(id, begin_again);

@@ -15,6 +15,7 @@ mod notices;
 mod request;
 mod run;
 mod store;
+mod store_ring;
 mod table;
 mod view;
 mod xenstored;

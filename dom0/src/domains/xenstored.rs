@@ -1,42 +1,30 @@
 //! Xenstore's service: moves bytes between the rings of domains and [`dom0_core::xenstore::Server`], which decides everything.
 //!
-//! Each turn looks once at every ring that was rung or has bytes left, serves a bounded number of requests, and lets other tasks run. Our
-//! own indices are kept here, not in the shared page, so a guest can only spoil its own connection.
+//! Each turn looks once at every ring that was rung or has bytes left, serves a bounded number of requests, and lets other tasks run. A guest
+//! can only spoil its own connection.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use abi::DomId;
-use abi::xenstore::{ERROR_PROTO, ERROR_RINGIDX, RING_SIZE};
-use dom0_core::xenstore::{ConnId, SUPPORTED_FEATURES, Server};
+use abi::xenstore::{ERROR_PROTO, RING_SIZE};
+use dom0_core::xenstore::{ConnId, Server};
 use embassy_futures::yield_now;
 use pv_guest_sdk::events::{self, Port};
 use pv_guest_sdk::sync::IrqMutex;
 
 use super::error::{Error, Result};
+use super::store_ring::{BadIndex, StoreRing};
 use crate::hal::ports::ReadyPorts;
-use crate::hal::shared_page::SharedPage;
 use crate::hal::tasks;
-
-/// Where things lie in the ring page (`abi::xenstore::XenstoreRing`).
-const REQ: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, req);
-const RSP: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, rsp);
-const REQ_CONS: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, req_cons);
-const REQ_PROD: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, req_prod);
-const RSP_CONS: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, rsp_cons);
-const RSP_PROD: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, rsp_prod);
-const FEATURES: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, server_features);
-const ERROR: usize = core::mem::offset_of!(abi::xenstore::XenstoreRing, error);
 
 /// Requests served before other tasks get a turn.
 const REQUESTS_PER_TURN: usize = 8;
 
 /// A domain's connection.
 struct Link {
-    page: SharedPage,
+    ring: StoreRing,
     port: Port,
     conn: ConnId,
-    taken: u32,
-    given: u32,
     /// It has violated the protocol and is not listened to any more.
     broken: bool,
 }
@@ -85,13 +73,12 @@ pub fn with<T>(act: impl FnOnce(&mut Server) -> T) -> T {
 }
 
 /// Begins to serve a new domain: its ring's frame, and its port, which waits for us.
-pub fn attach(domid: DomId, ring: u64, remote_port: Port) -> Result {
-    let page = SharedPage::map(domid, ring).map_err(Error::refused("map the xenstore ring"))?;
-    page.store(FEATURES, SUPPORTED_FEATURES);
+pub fn attach(domid: DomId, frame: u64, remote_port: Port) -> Result {
+    let ring = StoreRing::map(domid, frame)?;
     let port = events::bind_interdomain(domid, remote_port, |port| READY.add(port)).map_err(Error::refused("bind the xenstore channel"))?;
     with_service(|service| {
         let conn = service.server.introduce(domid);
-        service.links.insert(domid, Link { page, port, conn, taken: 0, given: 0, broken: false });
+        service.links.insert(domid, Link { ring, port, conn, broken: false });
         service.by_port.insert(port, domid);
         service.by_conn.insert(conn, domid);
         service.send_all();
@@ -155,19 +142,16 @@ impl Service {
     /// Takes what a ring holds, as far as the server has room for it.
     fn receive(&mut self, domid: DomId) -> bool {
         let Some(link) = self.links.get_mut(&domid).filter(|link| !link.broken) else { return false };
-        let ready = link.page.load(REQ_PROD).wrapping_sub(link.taken) as usize;
-        if ready > RING_SIZE {
-            self.give_up(domid, ERROR_RINGIDX);
+        let Ok(ready) = link.ring.ready() else {
+            self.give_up(domid, BadIndex::CODE);
             return false;
-        }
-        let count = ready.min(self.server.room(link.conn));
+        };
+        let mut bytes = [0; RING_SIZE];
+        let count = ready.min(self.server.room(link.conn)).min(bytes.len());
         if count > 0 {
-            let mut bytes = [0; RING_SIZE];
             let bytes = &mut bytes[..count];
-            link.page.read_queue(REQ, RING_SIZE, link.taken, bytes);
-            let taken = self.server.input(link.conn, bytes);
-            link.taken = link.taken.wrapping_add(taken as u32);
-            link.page.store(REQ_CONS, link.taken);
+            link.ring.peek(bytes);
+            link.ring.take(self.server.input(link.conn, bytes));
             let _ = events::send(link.port);
             self.heard.insert(domid);
         }
@@ -180,24 +164,21 @@ impl Service {
     /// Sends what waits for a domain, as far as its ring has room.
     fn send(&mut self, domid: DomId) -> bool {
         let Some(link) = self.links.get_mut(&domid).filter(|link| !link.broken) else { return false };
-        let before = link.given;
+        let mut moved = false;
         loop {
-            let bytes = self.server.output(link.conn);
-            let queued = link.given.wrapping_sub(link.page.load(RSP_CONS)) as usize;
-            if queued > RING_SIZE {
-                self.give_up(domid, ERROR_RINGIDX);
+            let Ok(room) = link.ring.room() else {
+                self.give_up(domid, BadIndex::CODE);
                 return false;
-            }
-            let count = bytes.len().min(RING_SIZE - queued);
+            };
+            let bytes = self.server.output(link.conn);
+            let count = bytes.len().min(room);
             if count == 0 {
                 break;
             }
-            link.page.write_queue(RSP, RING_SIZE, link.given, &bytes[..count]);
-            link.given = link.given.wrapping_add(count as u32);
-            link.page.store(RSP_PROD, link.given);
+            link.ring.give(&bytes[..count]);
             self.server.sent(link.conn, count);
+            moved = true;
         }
-        let moved = link.given != before;
         if moved {
             let _ = events::send(link.port);
         }
@@ -217,7 +198,7 @@ impl Service {
     fn give_up(&mut self, domid: DomId, why: u32) {
         if let Some(link) = self.links.get_mut(&domid) {
             link.broken = true;
-            link.page.store(ERROR, why);
+            link.ring.report(why);
             self.server.disconnect(link.conn);
             let _ = events::send(link.port);
         }

@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::String;
 
 use abi::Errno;
-use abi::control::{LogRead, OP_LOG_READ, OP_VCPU_CONTEXT, VcpuContext};
 use abi::context::VcpuGuestContext;
+use abi::control::{LogRead, OP_LOG_READ, OP_VCPU_CONTEXT, VcpuContext};
 use pv_guest_sdk::hypercall;
 
 /// Room for the extra version (`xen_extraversion_t` of `version.h`).
