@@ -2,7 +2,8 @@
 
 use abi::errno::Errno;
 use abi::sched::{
-    MAX_POLL_PORTS, OP_BLOCK, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_YIELD, Poll, RemoteShutdown, Shutdown,
+    MAX_POLL_PORTS, OP_BLOCK, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_YIELD, Poll, RemoteShutdown,
+    SHUTDOWN_CRASH, Shutdown,
 };
 use zerocopy::IntoBytes;
 
@@ -58,7 +59,10 @@ fn arm_poll<M: Machine>(call: &mut Call<'_, M>, timeout: u64) {
 /// The domain stops; should it be resumed, this returns 0 or what the control domain wrote into RAX.
 fn shutdown<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
     let Shutdown { reason } = call.read(address)?;
-    call.hv.shut_down(call.who.domain, reason & 0xff);
+    match reason & 0xff {
+        SHUTDOWN_CRASH => call.hv.crash_domain(call.who.domain, format_args!("it said so itself")),
+        reason => call.hv.shut_down(call.who.domain, reason),
+    }
     Ok(())
 }
 
