@@ -2,7 +2,7 @@
 //! the ABI is then held against a real Xen by booting the same ELF there.
 //!
 //! A kernel's name says how it is run: `domus-...` uses what only Domus has, `crash-...` gives its verdict and must then be crashed by
-//! the hypervisor, `bench` measures and tests nothing. All others must end with a poweroff or a reboot.
+//! the hypervisor, `domu-...` is for the sessions and no first domain, `bench` measures and tests nothing. All others must end with a poweroff or a reboot.
 
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub const SETUP: Setup = Setup { memory_mib: 1024, icount: false, timeout: Durat
 
 /// Kernels that are no tests.
 const NO_TESTS: [&str; 1] = ["bench"];
+/// Kernels that run as domain of a session, beside others.
+const FOR_SESSIONS: &str = "domu-";
 /// Kernels that use what only Domus has (its control ABI, for one).
 const DOMUS_ONLY: &str = "domus-";
 /// Kernels whose subject ends in a crash.
@@ -33,7 +35,7 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     let Some(mut kernels) = suite.prepare("kernels", || compile::kernels(workspace)) else {
         return;
     };
-    kernels.retain(|kernel| !NO_TESTS.contains(&kernel.name.as_str()));
+    kernels.retain(|kernel| !NO_TESTS.contains(&kernel.name.as_str()) && !kernel.name.starts_with(FOR_SESSIONS));
     let (domus, xen) = (|kernel: &Program| format!("kernels/{}", kernel.name), |kernel: &Program| format!("kernels/{}/xen", kernel.name));
     if suite.lists() {
         return kernels.iter().flat_map(|kernel| [domus(kernel), xen(kernel)]).for_each(|name| suite.name(&name));
@@ -56,7 +58,10 @@ fn on_domus(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
     let report = hypervisors.on_domus(&kernel.path, SETUP)?;
     let verdict = match report.complaint() {
         Some(complaint) => Verdict::Failure(complaint.into()),
-        None => judge(&kernel.name, &report.console, report.status != 0),
+        None => match judge(&kernel.name, &report.console, report.status != 0) {
+            Verdict::Success => explained(&report.console, &report.log),
+            verdict => verdict,
+        },
     };
     if matches!(verdict, Verdict::Error(_) | Verdict::Failure(_)) {
         eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
@@ -86,6 +91,18 @@ fn judge(name: &str, console: &str, crashed: bool) -> Verdict {
     }
 }
 
+/// A kernel that is to be crashed says on its console what the log must say of it, after this.
+const EXPECTED: &str = "domus-expect:";
+
+/// Whether the log says why the kernel was crashed, as it expects.
+fn explained(console: &str, log: &str) -> Verdict {
+    let expected = console.lines().filter_map(|line| line.trim().strip_prefix(EXPECTED));
+    match expected.map(str::trim).find(|text| !log.lines().any(|line| line.contains("crashed: ") && line.contains(text))) {
+        Some(text) => Verdict::Failure(format!("the log does not say that it crashed: {text}")),
+        None => Verdict::Success,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +115,13 @@ mod tests {
         assert!(matches!(judge("pin", success, true), Verdict::Failure(_)));
         assert!(matches!(judge("crash-iret", success, false), Verdict::Failure(_)));
         assert!(matches!(judge("pin", "", false), Verdict::Error(_)));
+    }
+
+    #[test]
+    fn the_log_must_say_why() {
+        let console = "domus-expect: its stack\ndomus-test: success\n";
+        assert_eq!(explained(console, "warning: domain 0 crashed: its stack is gone\n"), Verdict::Success);
+        assert_eq!(explained("domus-test: success\n", ""), Verdict::Success);
+        assert!(matches!(explained(console, "its stack\ndomain 0 crashed: no handler\n"), Verdict::Failure(_)));
     }
 }

@@ -8,6 +8,6 @@ use pv_guest_sdk::{BootInfo, entry, shutdown};
 entry!(main);
 
 fn main(_info: &'static BootInfo) {
-    crash::expect("crash");
+    crash::expect("it said so itself");
     shutdown::crash()
 }

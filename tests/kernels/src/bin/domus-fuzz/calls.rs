@@ -12,7 +12,9 @@ fn excluded(number: u64, operation: u64) -> bool {
     // Operations are 32 bits wide.
     let operation = operation as u32;
     match number {
-        number::SCHED_OP => [sched::OP_SHUTDOWN, sched::OP_REMOTE_SHUTDOWN, sched::OP_BLOCK, sched::OP_POLL].contains(&operation),
+        number::SCHED_OP => {
+            [sched::OP_SHUTDOWN, sched::OP_REMOTE_SHUTDOWN, sched::OP_SHUTDOWN_CODE, sched::OP_BLOCK, sched::OP_POLL].contains(&operation)
+        }
         number::VCPU_OP => [vcpu::OP_DOWN, vcpu::OP_REGISTER_VCPU_INFO, vcpu::OP_SEND_NMI].contains(&operation),
         number::EVENT_CHANNEL_OP => [event::OP_CLOSE, event::OP_RESET].contains(&operation),
         _ => false,
