@@ -2,8 +2,8 @@
 
 use abi::errno::Errno;
 use abi::sched::{
-    MAX_POLL_PORTS, OP_BLOCK, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_YIELD, Poll, RemoteShutdown,
-    SHUTDOWN_CRASH, Shutdown,
+    MAX_POLL_PORTS, OP_BLOCK, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_YIELD, Poll, RemoteShutdown, SHUTDOWN_CRASH,
+    Shutdown,
 };
 use zerocopy::IntoBytes;
 
