@@ -44,7 +44,7 @@ fn domains(example: &str) -> Vec<(&str, &'static str)> {
 }
 
 /// 16 MiB is ample for a kernel of 30 lines, and leaves room for many of them.
-fn example_toml(name: &str, kernel: &str, extra: &str) -> String {
+pub fn example_toml(name: &str, kernel: &str, extra: &str) -> String {
     format!("name = \"{name}\"\nkernel = \"/guests/{kernel}\"\nmemory = 16\nvcpus = 1\n{extra}")
 }
 

@@ -54,6 +54,21 @@ fn ask(domain: &DomainRef, what: &str) -> Result<DomId> {
     Ok(id)
 }
 
+/// Waits until a domain is gone and another of its name runs in its place.
+pub async fn wait_for_restart(id: DomId) -> Result {
+    let name = table::name(id).ok_or_else(|| Error::new("the domain is gone"))?;
+    wait_for_end(id).await;
+    CHANGED
+        .wait_for(|| {
+            table::with(|table| match table.values().find(|domain| domain.config.name == name).map(|domain| domain.state) {
+                None => Some(Err(Error::about(&name, "it has ended and was not started again; `dom dmesg` may say why"))),
+                Some(State::Building | State::Dying) => None,
+                Some(_) => Some(Ok(())),
+            })
+        })
+        .await
+}
+
 /// Waits until a domain is gone, or has ended and is kept; how it ended, if it is kept.
 pub async fn wait_for_end(id: DomId) -> Option<Reason> {
     CHANGED

@@ -23,7 +23,7 @@ pub async fn run(command: Dom) -> Result {
         Dom::Destroy(domain) => Ok(request::destroy(&domain)?),
         Dom::Pause(domain) => Ok(request::pause(&domain)?),
         Dom::Unpause(domain) => Ok(request::unpause(&domain)?),
-        Dom::Reboot(domain) => Ok(request::reboot(&domain).map(|_| ())?),
+        Dom::Reboot { domain, wait } => restart(&domain, wait).await,
         Dom::Shutdown { domain, wait } => shut_down(&domain, wait).await,
         Dom::List { json } => {
             print_list(json);
@@ -54,6 +54,14 @@ async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, Str
 async fn shut_down(domain: &DomainRef, wait: bool) -> Result {
     let id = request::shutdown(domain)?;
     if wait { attach::wait_for_end(id).await } else { Ok(()) }
+}
+
+async fn restart(domain: &DomainRef, wait: bool) -> Result {
+    let id = request::reboot(domain)?;
+    if wait {
+        request::wait_for_restart(id).await?;
+    }
+    Ok(())
 }
 
 fn print_list(json: bool) {

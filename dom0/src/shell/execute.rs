@@ -16,15 +16,15 @@ pub const FAILED: u32 = 1;
 /// What a command printed last, or why it failed: one message that says what and what to do.
 pub type Result = core::result::Result<(), String>;
 
-/// Carries out a line; its status, 0 for success.
-pub async fn line(line: &str) -> u32 {
+/// Carries out a line; its status, 0 for success. `so_far` is the status that the run ends with if the line ends it.
+pub async fn line(line: &str, so_far: u32) -> u32 {
     match commands::parse(line) {
         Ok(None) => 0,
         Ok(Some(Invocation::Help(text))) => {
             terminal::print(&text);
             0
         }
-        Ok(Some(Invocation::Run(command))) => match run(command).await {
+        Ok(Some(Invocation::Run(command))) => match run(command, so_far).await {
             Ok(()) => 0,
             Err(message) => {
                 terminal::print(&format!("{message}\n"));
@@ -38,7 +38,7 @@ pub async fn line(line: &str) -> u32 {
     }
 }
 
-async fn run(command: Command) -> Result {
+async fn run(command: Command, so_far: u32) -> Result {
     match command {
         Command::Ls { long, path } => host::ls(long, path.as_deref()),
         Command::Cat(paths) => host::cat(&paths),
@@ -52,8 +52,8 @@ async fn run(command: Command) -> Result {
         Command::Dmesg => host::dmesg(),
         Command::Ps => host::ps(),
         Command::Free => host::free(),
-        Command::Poweroff => power::off(0),
-        Command::Reboot => power::reboot(0),
+        Command::Poweroff => power::off(so_far),
+        Command::Reboot => power::reboot(so_far),
         Command::Dom(command) => dom::run(command).await,
     }
 }

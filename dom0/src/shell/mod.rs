@@ -15,10 +15,6 @@ use crate::{files, power, terminal};
 /// Runs `/etc/exec` and switches off, or prompts for ever.
 #[embassy_executor::task]
 pub async fn run() {
-    hal::tasks::named("shell", serve()).await;
-}
-
-async fn serve() {
     tasks::named("shell", shell()).await
 }
 
@@ -30,7 +26,7 @@ async fn shell() {
     let mut editor = editor::Editor::new();
     loop {
         let line = editor.line("dom0:~# ").await;
-        execute::line(&line).await;
+        execute::line(&line, 0).await;
     }
 }
 
@@ -46,7 +42,7 @@ async fn batch() -> Option<u32> {
     };
     let mut first = 0;
     for command in commands {
-        let status = execute::line(command).await;
+        let status = execute::line(command, first).await;
         if first == 0 {
             first = status;
         }

@@ -2,7 +2,8 @@
 //! the ABI is then held against a real Xen by booting the same ELF there.
 //!
 //! A kernel's name says how it is run: `domus-...` uses what only Domus has, `crash-...` gives its verdict and must then be crashed by
-//! the hypervisor, `domu-...` is for the sessions and no first domain, `bench` measures and tests nothing. All others must end with a poweroff or a reboot.
+//! the hypervisor, `domu-...` runs beside others in a session and never as first domain, `bench` measures and tests nothing. All others must
+//! end with a poweroff or a reboot.
 
 use std::time::Duration;
 

@@ -17,8 +17,9 @@ use serde::Deserialize;
 
 use super::suite::Suite;
 use crate::archive::{Archive, exec_file, parse_add};
+use crate::compile::{self, Program};
 use crate::workspace::{Workspace, temporary};
-use crate::{compile, deps, guests};
+use crate::{deps, guests};
 
 /// The folder, below the root.
 const FOLDER: &str = "tests/sessions";
@@ -35,6 +36,9 @@ struct Session {
     /// Small files for Dom0's tree: path and content.
     #[serde(default)]
     files: std::collections::BTreeMap<String, String>,
+    /// The same for what is no text: path and bytes, in hexadecimal digits, in as many strings as make it readable.
+    #[serde(default)]
+    bytes: std::collections::BTreeMap<String, Vec<String>>,
     /// The exit status.
     #[serde(default)]
     status: u8,
@@ -44,9 +48,15 @@ struct Session {
     /// Regular expressions that must match nowhere.
     #[serde(default)]
     never: Vec<String>,
+    /// Regular expressions with a group: each must match at least twice, and the group must be the same everywhere.
+    #[serde(default)]
+    same: Vec<String>,
     /// Regular expressions that must match somewhere in the hypervisor's log.
     #[serde(default)]
     log: Vec<String>,
+    /// Test kernels that it needs: each is put into `/guests`, with a configuration of 16 MiB.
+    #[serde(default)]
+    kernels: Vec<String>,
     /// Memory in MiB.
     #[serde(default = "default_memory")]
     memory: u32,
@@ -81,7 +91,8 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     if suite.lists() {
         return sessions.iter().for_each(|(name, _)| suite.name(&format!("sessions/{name}")));
     }
-    let Some(stage) = suite.prepare("sessions", || Stage::set(workspace)) else {
+    let kernels = sessions.iter().any(|(name, session)| suite.wants(&format!("sessions/{name}")) && !session.kernels.is_empty());
+    let Some(stage) = suite.prepare("sessions", || Stage::set(workspace, kernels)) else {
         return;
     };
     for (name, session) in &sessions {
@@ -111,15 +122,17 @@ fn read(folder: &Path) -> Result<Vec<(String, Session)>> {
 struct Stage {
     hypervisor: PathBuf,
     base: Archive,
+    kernels: Vec<Program>,
 }
 
 impl Stage {
-    fn set(workspace: &Workspace) -> Result<Self> {
+    fn set(workspace: &Workspace, kernels: bool) -> Result<Self> {
         deps::qemu()?;
         let mut base = Archive::default();
         base.copy("boot/dom0", &compile::dom0(workspace)?)?;
         guests::add(workspace, &mut base)?;
-        Ok(Self { hypervisor: compile::hypervisor(workspace)?, base })
+        let kernels = if kernels { compile::kernels(workspace)? } else { Vec::new() };
+        Ok(Self { hypervisor: compile::hypervisor(workspace)?, base, kernels })
     }
 
     fn play(&self, workspace: &Workspace, session: &Session) -> Result<Verdict> {
@@ -152,6 +165,12 @@ impl Stage {
         if session.generic_linux {
             guests::add_generic(workspace, &mut tree)?;
         }
+        for name in &session.kernels {
+            let kernel =
+                self.kernels.iter().find(|kernel| kernel.name == *name).with_context(|| format!("there is no test kernel {name}"))?;
+            tree.copy(&format!("guests/{name}"), &kernel.path)?;
+            tree.bytes(&format!("guests/{name}.toml"), guests::example_toml(name, name, ""))?;
+        }
         let folder = workspace.root.join(FOLDER);
         for add in &session.add {
             let (source, target) = parse_add(&folder.join(add).display().to_string())?;
@@ -159,6 +178,9 @@ impl Stage {
         }
         for (path, content) in &session.files {
             tree.bytes(path, content.as_bytes())?;
+        }
+        for (path, pieces) in &session.bytes {
+            tree.bytes(path, from_hex(&pieces.concat()).with_context(|| format!("{path}: no bytes in hexadecimal digits"))?)?;
         }
         tree.bytes("etc/exec", exec_file(&session.exec)?)?;
         Ok(tree)
@@ -186,12 +208,24 @@ fn judge(session: &Session, report: &Report) -> Result<Verdict> {
             return Ok(Verdict::Failure(format!("{:?} should not be there", found.as_str())));
         }
     }
+    for pattern in &session.same {
+        let found: Vec<&str> = regex(pattern)?.captures_iter(&report.console).filter_map(|c| Some(c.get(1)?.as_str())).collect();
+        if found.len() < 2 || found.iter().any(|&value| value != found[0]) {
+            return Ok(Verdict::Failure(format!("{pattern:?} should be the same everywhere: {found:?}")));
+        }
+    }
     for pattern in &session.log {
         if !regex(pattern)?.is_match(&report.log) {
             return Ok(Verdict::Failure(format!("the log does not have {pattern:?}")));
         }
     }
     Ok(Verdict::Success)
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 /// `^` and `$` are those of a line.
@@ -227,6 +261,21 @@ mod tests {
         assert_eq!(judge("exec = ['x']\nstatus = 1\nlog = ['crashed']", &report(1, "")), Verdict::Success);
         assert!(matches!(judge("exec = ['x']\nnever = ['oops']", &report(0, "oops")), Verdict::Failure(_)));
         assert!(matches!(judge("exec = ['x']\nlog = ['fine']", &report(0, "")), Verdict::Failure(_)));
+    }
+
+    #[test]
+    fn bytes_are_read() {
+        assert_eq!(from_hex("7f45 4c 46"), Some(b"\x7fELF".to_vec()));
+        assert_eq!(from_hex("7f4"), None);
+        assert_eq!(from_hex("0x"), None);
+    }
+
+    #[test]
+    fn what_must_stay_the_same_is_compared() {
+        let session = "exec = ['x']\nsame = ['free: (.*)']";
+        assert_eq!(judge(session, &report(0, "free: 5\nfree: 5\n")), Verdict::Success);
+        assert!(matches!(judge(session, &report(0, "free: 5\nfree: 4\n")), Verdict::Failure(_)));
+        assert!(matches!(judge(session, &report(0, "free: 5\n")), Verdict::Failure(_)));
     }
 
     #[test]

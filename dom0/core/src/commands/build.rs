@@ -99,7 +99,7 @@ pub fn shutdown(m: &Matches) -> Built {
 }
 
 pub fn reboot_domain(m: &Matches) -> Built {
-    domain(m).map(Dom::Reboot).map(Command::Dom)
+    Ok(Command::Dom(Dom::Reboot { domain: domain(m)?, wait: m.has("--wait") }))
 }
 
 pub fn hypervisor_log(_: &Matches) -> Built {

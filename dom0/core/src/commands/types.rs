@@ -98,7 +98,12 @@ pub enum Dom {
         wait: bool,
     },
     /// Ask a domain to restart.
-    Reboot(DomainRef),
+    Reboot {
+        /// Which.
+        domain: DomainRef,
+        /// Whether to wait until it runs again.
+        wait: bool,
+    },
     /// Print the hypervisor's log.
     Dmesg,
     /// Look into xenstore.

@@ -10,6 +10,8 @@ use image::ImageError;
 pub enum UnpackError {
     /// The unpacked kernel is no ELF that can run.
     Image(ImageError),
+    /// The kernel's file has no bytes.
+    EmptyKernel,
     /// Neither an ELF, nor a packed one, nor a bzImage; the first bytes.
     NotAKernel([u8; 4]),
     /// A bzImage whose boot protocol (major << 8 | minor) is older than 2.08 and does not say where the kernel is.
@@ -62,6 +64,7 @@ impl fmt::Display for UnpackError {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         match *self {
             Self::Image(error) => write!(f, "kernel: {error}"),
+            Self::EmptyKernel => f.write_str("kernel: the file is empty; name an ELF file (bare or packed) or a Linux bzImage"),
             Self::NotAKernel([a, b, c, d]) => write!(
                 f,
                 "kernel: neither an ELF file (bare or packed) nor a Linux bzImage: it begins with {a:02x} {b:02x} {c:02x} {d:02x}"

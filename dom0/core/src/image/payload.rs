@@ -16,6 +16,9 @@ pub(super) struct Payload<'a> {
 impl<'a> Payload<'a> {
     /// Looks into a kernel file.
     pub fn of_kernel(file: &'a [u8]) -> Result<Self, UnpackError> {
+        if file.is_empty() {
+            return Err(UnpackError::EmptyKernel);
+        }
         if let Some(packing) = Packing::of(file)? {
             let unpacked_bytes = (packing == Packing::Bare).then_some(file.len() as u64);
             return Ok(Self { packing, data: file, unpacked_bytes });

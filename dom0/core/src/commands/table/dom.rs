@@ -67,6 +67,7 @@ pub static DOM: &[Spec] = &[
     Spec {
         name: "reboot",
         about: "ask a domain to restart",
+        options: &[switch(Some('w'), "--wait", "return only when it runs again")],
         arguments: &[DOMAIN],
         example: "dom reboot linux",
         build: build::reboot_domain,
