@@ -1,0 +1,59 @@
+//! The operator's guide names every command and option that there is, and its configuration is one that works.
+
+use std::collections::BTreeSet;
+
+use domus_dom0_core::commands::{DOM, SHELL, Spec, XENSTORE};
+use domus_dom0_core::config;
+
+const GUIDE: &str = include_str!("../../../docs/operators.md");
+
+/// What stands between backticks, in words.
+fn code_words() -> BTreeSet<&'static str> {
+    let spans = GUIDE.split('`').skip(1).step_by(2);
+    spans.flat_map(|span| span.split(|c: char| c.is_whitespace() || "[]".contains(c))).collect()
+}
+
+fn options(spec: &Spec) -> impl Iterator<Item = String> {
+    spec.options.iter().map(|option| option.short.map_or(option.long.to_owned(), |letter| format!("-{letter}")))
+}
+
+#[test]
+fn every_command_and_option_is_in_the_guide() {
+    let words = code_words();
+    for spec in [SHELL, DOM, XENSTORE].into_iter().flatten() {
+        assert!(words.contains(spec.name), "the command {}", spec.name);
+        for option in options(spec) {
+            assert!(words.contains(option.as_str()), "{} {option}", spec.name);
+        }
+    }
+}
+
+/// The section about the configuration.
+fn configuration() -> &'static str {
+    let section = GUIDE.split("\n## ").find(|section| section.starts_with("Configuration"));
+    section.expect("the guide has this section")
+}
+
+#[test]
+fn the_example_is_a_configuration() {
+    let lines = configuration().lines().filter_map(|line| line.strip_prefix("    "));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let parsed = config::parse(&text, &[]).unwrap_or_else(|message| panic!("{message}"));
+    assert_eq!((parsed.config.name.as_str(), parsed.config.memory_mib, parsed.warnings.len()), ("linux", 256, 0));
+}
+
+#[test]
+fn every_key_of_the_table_is_honoured() {
+    let rows = configuration().lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let keys: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(keys.len() > 15, "{keys:?}");
+    let needed = "name = 'n'\nkernel = 'k'\nmemory = 64\n";
+    for key in keys {
+        let accepted = ["64", "1", "destroy", "pv", "generic", "8f2b4c6e-0000-4000-8000-000000000001"].into_iter().any(|value| {
+            let parsed = config::parse(needed, &[(key.to_owned(), value.to_owned())]);
+            parsed.is_ok_and(|parsed| parsed.warnings.is_empty())
+        });
+        assert!(accepted, "{key}");
+    }
+}
