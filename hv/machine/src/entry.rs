@@ -276,6 +276,12 @@ extern "C" fn inside(regs: &mut CpuUserRegs) {
     if regs.entry_vector == 2 {
         return; // NMI: nothing here asks for one; QEMU's monitor can send it.
     }
+    if regs.entry_vector == 1 {
+        // A guest's breakpoint on its own memory, which the hypervisor touched for it; or one that its load of SS put off until behind
+        // SYSCALL or INT3. It is not told of either (nor is it on Xen).
+        crate::processor::take_debug_status();
+        return;
+    }
     match crate::uaccess::fixup(regs.rip) {
         Some(to) => {
             if to == bad_return as *const () as u64 {

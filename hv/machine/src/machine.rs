@@ -353,8 +353,6 @@ fn load_selectors(regs: &CpuUserRegs) {
 
 /// Debug registers are loaded only where breakpoints are armed, now or before.
 fn load_debug_registers(debug: &[u64; 8]) {
-    use core::sync::atomic::AtomicBool;
-    static ARMED: AtomicBool = AtomicBool::new(false);
     let armed = debug[7] & 0xff != 0;
     if armed {
         for (number, &address) in debug[..4].iter().enumerate() {
@@ -362,8 +360,7 @@ fn load_debug_registers(debug: &[u64; 8]) {
         }
         processor::set_debug_register(6, debug[6]);
     }
-    if armed || ARMED.load(Ordering::Relaxed) {
+    if armed || processor::has_breakpoints() {
         processor::set_debug_register(7, if armed { debug[7] } else { 0x400 });
-        ARMED.store(armed, Ordering::Relaxed);
     }
 }

@@ -1,9 +1,10 @@
 //! What this processor can do, and the control registers that follow from it.
 
 use core::arch::{asm, x86_64::__cpuid_count};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::msr;
+use crate::percpu::RUNNING_CPUS;
 
 /// CR4 bits (SDM 3, 2.5).
 mod cr4 {
@@ -104,8 +105,19 @@ pub fn take_debug_status() -> u64 {
     value
 }
 
+/// Whether each CPU's DR7 has a breakpoint enabled.
+static ARMED: [AtomicBool; RUNNING_CPUS] = [const { AtomicBool::new(false) }; RUNNING_CPUS];
+
+/// Whether this CPU has a breakpoint enabled.
+pub fn has_breakpoints() -> bool {
+    ARMED[crate::percpu::id()].load(Ordering::Relaxed)
+}
+
 /// Loads a debug register.
 pub fn set_debug_register(number: usize, value: u64) {
+    if number == 7 {
+        ARMED[crate::percpu::id()].store(value & 0xff != 0, Ordering::Relaxed);
+    }
     // SAFETY: values come from `hv-core`, which lets no breakpoint lie in the hypervisor's range and sets no GD or reserved bit.
     unsafe {
         match number {

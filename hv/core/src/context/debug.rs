@@ -20,7 +20,7 @@ const DR7_RESERVED: u64 = 0xd800;
 /// DR7.GD: fault on any access to a debug register.
 const GENERAL_DETECT: u64 = 1 << 13;
 /// DR7: the two enable bits of each of the four breakpoints.
-const ENABLES: u64 = 0xff;
+pub const ENABLES: u64 = 0xff;
 /// The type of a breakpoint, two bits: on I/O.
 const ON_IO: u64 = 2;
 

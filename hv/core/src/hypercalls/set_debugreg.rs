@@ -12,7 +12,13 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     match checked {
         Ok((number, value)) => {
             // DR6 changes by itself.
-            if core::mem::replace(&mut vcpu.debug[number], value) != value || number == 6 {
+            let changes = core::mem::replace(&mut vcpu.debug[number], value) != value || number == 6;
+            // The others may hold another vCPU's: they are loaded with a vCPU only if it has breakpoints enabled.
+            if changes && number == 7 && value & debug::ENABLES != 0 {
+                let addresses = vcpu.debug;
+                (0..4).for_each(|number| call.hv.machine.set_debug_register(number, addresses[number]));
+            }
+            if changes {
                 call.hv.machine.set_debug_register(number, value);
             }
             Outcome::Done(0)
