@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 
 use pv_guest_sdk::abi::version::{ExtraVersion, OP_EXTRAVERSION};
+use pv_guest_sdk::sync::IrqMutex;
 use pv_guest_sdk::{abi, hypercall, println};
 
 /// What a check came to.
@@ -11,30 +12,39 @@ pub type Outcome = Result<(), Complaint>;
 /// A check: what it claims, and what tries it.
 pub type Check = (&'static str, fn() -> Outcome);
 
-/// Why a claim does not hold; cut off if it is long.
-pub struct Complaint {
-    text: [u8; 240],
+/// Why a claim does not hold. The text lies in one place for all, since there is one complaint at a time.
+pub struct Complaint(());
+
+/// The text of a complaint; cut off if it is long.
+struct Text {
+    bytes: [u8; 240],
     length: usize,
 }
+
+static TEXT: IrqMutex<Text> = IrqMutex::new(Text { bytes: [0; 240], length: 0 });
 
 impl Complaint {
     /// From what `format_args!` makes.
     pub fn new(arguments: fmt::Arguments<'_>) -> Complaint {
-        let mut complaint = Complaint { text: [0; 240], length: 0 };
-        let _ = complaint.write_fmt(arguments);
-        complaint
-    }
-
-    fn text(&self) -> &str {
-        str::from_utf8(&self.text[..self.length]).unwrap_or("(not UTF-8)")
+        let mut text = TEXT.lock();
+        text.length = 0;
+        let _ = text.write_fmt(arguments);
+        Complaint(())
     }
 }
 
-impl Write for Complaint {
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = TEXT.lock();
+        f.write_str(str::from_utf8(&text.bytes[..text.length]).unwrap_or("(not UTF-8)"))
+    }
+}
+
+impl Write for Text {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             let end = self.length + character.len_utf8();
-            let Some(room) = self.text.get_mut(self.length..end) else {
+            let Some(room) = self.bytes.get_mut(self.length..end) else {
                 return Err(fmt::Error);
             };
             character.encode_utf8(room);
@@ -84,7 +94,7 @@ pub fn run(groups: &[&[Check]]) {
         match check() {
             Ok(()) => println!("ok: {claim}"),
             Err(complaint) => {
-                println!("domus-test: failure {claim}: {}", complaint.text());
+                println!("domus-test: failure {claim}: {complaint}");
                 all = false;
             }
         }

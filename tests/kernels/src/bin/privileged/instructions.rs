@@ -24,7 +24,7 @@ enum End {
     /// A breakpoint.
     BP,
     /// A system call of user mode.
-    SYSCALL,
+    Call,
     /// Depends on the processor or on features that are hidden: it runs, or it is #GP or #UD.
     Harmless,
 }
@@ -36,7 +36,7 @@ impl End {
             (13, code) => End::GP(code),
             (6, 0) => End::UD,
             (3, 0) => End::BP,
-            (vector, 0) if vector == traps::SYSCALL as u64 => End::SYSCALL,
+            (vector, 0) if vector == traps::SYSCALL as u64 => End::Call,
             _ => return None,
         })
     }
@@ -158,7 +158,7 @@ table! {
     sysenter: Harmless, Harmless, "sysenter";
     icebp: UD, UD, ".byte 0xf1";
     into_int3: BP, BP, ".byte 0xcd, 0x03";
-    syscall_number: Runs, SYSCALL, "mov eax, 999", "syscall";
+    syscall_number: Runs, Call, "mov eax, 999", "syscall";
     forced_cpuid: Runs, Runs, "push rbx", "mov eax, 0x40000000", ".byte 0x0f, 0x0b, 0x78, 0x65, 0x6e, 0x0f, 0xa2", "mov eax, ebx", "pop rbx";
     forced_hlt: UD, UD, ".byte 0x0f, 0x0b, 0x78, 0x65, 0x6e, 0xf4";
 }

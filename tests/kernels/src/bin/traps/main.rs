@@ -3,6 +3,7 @@
 #![no_main]
 
 mod debug;
+mod events;
 mod frame;
 mod gates;
 mod kernel;
@@ -16,5 +17,5 @@ entry!(main);
 
 fn main(_info: &'static BootInfo) {
     probe::install();
-    report::run(&[kernel::CHECKS, gates::CHECKS, frame::CHECKS, modes::CHECKS, debug::CHECKS, returning::CHECKS]);
+    report::run(&[kernel::CHECKS, gates::CHECKS, frame::CHECKS, modes::CHECKS, debug::CHECKS, returning::CHECKS, events::CHECKS]);
 }
