@@ -82,26 +82,25 @@ pub async fn interactively(domain: &DomainRef) -> Result {
     let mut handle = handle::open(domain)?;
     let mut typed = [0; 64];
     loop {
-        match select(handle.read(), terminal::read(&mut typed)).await {
-            Either::First(Output::Bytes(bytes)) => terminal::write_raw(&bytes),
-            Either::First(Output::Lost(count)) => tell_lost(count),
-            Either::First(Output::Ended(how)) => {
-                terminal::print(&format!("\n{how}\n"));
-                return Ok(());
-            }
-            Either::Second(count) => {
+        // What is typed comes first: a domain that floods its console can be left all the same.
+        match select(terminal::read(&mut typed), handle.read()).await {
+            Either::First(count) => {
                 let bytes = typed.get(..count).unwrap_or_default();
-                let (bytes, leave) = match bytes.iter().position(|&byte| byte == LEAVE) {
-                    Some(at) => (bytes.get(..at).unwrap_or_default(), true),
-                    None => (bytes, false),
-                };
+                let leave = bytes.iter().position(|&byte| byte == LEAVE);
+                let bytes = bytes.get(..leave.unwrap_or(count)).unwrap_or_default();
                 if !bytes.is_empty() {
                     handle.send(bytes)?;
                 }
-                if leave {
+                if leave.is_some() {
                     terminal::print("\n");
                     return Ok(());
                 }
+            }
+            Either::Second(Output::Bytes(bytes)) => terminal::write_raw(&bytes),
+            Either::Second(Output::Lost(count)) => tell_lost(count),
+            Either::Second(Output::Ended(how)) => {
+                terminal::print(&format!("\n{how}\n"));
+                return Ok(());
             }
         }
     }
