@@ -51,6 +51,14 @@ pub struct Domain {
 }
 
 impl Domain {
+    /// Sets the assists in force; vCPUs know of those that they need at every trap.
+    pub fn set_assists(&mut self, assists: u64) {
+        self.assists = assists;
+        for vcpu in self.vcpus.iter_mut().flatten() {
+            vcpu.shows_iopl = assists >> abi::vm_assist::TYPE_ARCHITECTURAL_IOPL & 1 != 0;
+        }
+    }
+
     /// A vCPU by number.
     pub fn vcpu(&self, id: u16) -> Option<&Vcpu> {
         self.vcpus.get(usize::from(id))?.as_deref()

@@ -30,6 +30,8 @@ pub struct Vcpu {
     pub in_kernel: bool,
     /// CR0.TS as the guest sees it.
     pub task_switched: bool,
+    /// Frames show the virtual IOPL and `iret` loads it (the assist architectural_iopl).
+    pub shows_iopl: bool,
     /// Virtual IOPL (0, 1 or 3), shifted to bits 12-13 of RFLAGS.
     pub iopl: u16,
     /// Top page table in kernel mode.

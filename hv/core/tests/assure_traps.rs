@@ -11,7 +11,7 @@ use abi::errno::Errno;
 use abi::hypercall as number;
 use abi::segment::{FIRST_RESERVED_GDT_ENTRY, FLAT_KERNEL_CS, FLAT_KERNEL_SS};
 use abi::trap::{BREAKPOINT, BounceFrame, BounceFrameError, FLAGS_MASK_EVENTS, GENERAL_PROTECTION, INVALID_OPCODE, PAGE_FAULT, TrapInfo};
-use abi::vm_assist::TYPE_WRITABLE_PAGETABLES;
+use abi::vm_assist::{TYPE_ARCHITECTURAL_IOPL, TYPE_WRITABLE_PAGETABLES};
 use domus_hv_core::call::{Call, Outcome};
 use domus_hv_core::fake::kit::{Guest, RO, RW, entry, slot};
 use domus_hv_core::fake::{FakeMachine, WINDOW};
@@ -385,4 +385,22 @@ fn a_descriptor_is_written_whole_or_not_at_all() {
     }
     assert_eq!(update(frame.address() + 8, CODE_SEGMENT), Outcome::Done(0));
     assert_eq!(stage.world.kit.hv.machine.word(frame, 1).load(Relaxed), CODE_SEGMENT | 3 << 45);
+}
+
+#[test]
+fn iopl_shows_in_frames_and_is_loaded_by_iret_only_with_its_assist() {
+    let mut stage = Stage::new(&[BREAKPOINT]);
+    stage.world.state(V).iopl = 1 << 12;
+    let back = IretContext { cs: 0xe030, ss: 0xe02b, rip: CODE, rsp: STACK - 0x100, rflags: IF | IOPL | 2, ..IretContext::new_zeroed() };
+    stage.exception(BREAKPOINT, 0, 0);
+    assert_eq!(stage.frame::<BounceFrame>().rflags & IOPL, 0);
+    stage.iret(&back);
+    assert_eq!(stage.world.state(V).iopl, 1 << 12);
+
+    stage.world.kit.hv.domains.get_mut(1).expect("it is there").set_assists(1 << TYPE_ARCHITECTURAL_IOPL);
+    stage.exception(BREAKPOINT, 0, 0);
+    assert_eq!(stage.frame::<BounceFrame>().rflags & IOPL, 1 << 12);
+    stage.iret(&back);
+    assert_eq!(stage.world.state(V).iopl, 3 << 12);
+    assert_eq!(stage.regs.rflags & IOPL, 0, "the processor's own IOPL stays 0");
 }

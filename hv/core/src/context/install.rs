@@ -45,7 +45,7 @@ pub fn try_set<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, context: &VcpuG
     let fsgsbase = hv.machine.cpuid(7, 0)[1] & 1 != 0;
     let domain = hv.domains.get_mut(who.domain).ok_or(Errno::NOENT)?;
     if who.vcpu == 0 {
-        domain.assists = context.vm_assist;
+        domain.set_assists(context.vm_assist);
     }
     let vcpu = domain.vcpu_mut(who.vcpu).ok_or(Errno::NOENT)?;
     fill(vcpu, context, fsgsbase);

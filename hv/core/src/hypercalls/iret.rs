@@ -52,6 +52,9 @@ pub fn attempt<M: Machine>(machine: &M, vcpu: &mut Vcpu, regs: &mut CpuUserRegs)
     if cs & 3 == 3 {
         mode::to_user(machine, vcpu).map_err(|_| NoReturn::UserTable)?;
     }
+    if vcpu.shows_iopl {
+        vcpu.iopl = (rflags & IOPL) as u16;
+    }
     regs.rip = rip;
     regs.cs = cs as u16 | 3;
     regs.rflags = rflags & !(IOPL | VM) | IF | RESERVED_ONE;

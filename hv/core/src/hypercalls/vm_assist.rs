@@ -2,19 +2,20 @@
 
 use abi::errno::Errno;
 use abi::vm_assist::{
-    CMD_DISABLE, CMD_ENABLE, TYPE_4GB_SEGMENTS, TYPE_4GB_SEGMENTS_NOTIFY, TYPE_PAE_EXTENDED_CR3, TYPE_RUNSTATE_UPDATE_FLAG,
-    TYPE_WRITABLE_PAGETABLES,
+    CMD_DISABLE, CMD_ENABLE, TYPE_4GB_SEGMENTS, TYPE_4GB_SEGMENTS_NOTIFY, TYPE_ARCHITECTURAL_IOPL, TYPE_PAE_EXTENDED_CR3,
+    TYPE_RUNSTATE_UPDATE_FLAG, TYPE_WRITABLE_PAGETABLES,
 };
 
 use crate::call::{Call, Outcome};
 use crate::machine::Machine;
 
 /// The assists that a domain may have, bit per `VMASST_TYPE_*`. Those for 32-bit guests have no effect, but Linux asks for them.
-/// architectural_iopl and m2p_strict are refused: they would change what IRET and user page tables do, and do not yet.
+/// m2p_strict is refused: it would change what user page tables show, and does not yet.
 pub const VALID: u64 = 1 << TYPE_4GB_SEGMENTS
     | 1 << TYPE_4GB_SEGMENTS_NOTIFY
     | 1 << TYPE_WRITABLE_PAGETABLES
     | 1 << TYPE_PAE_EXTENDED_CR3
+    | 1 << TYPE_ARCHITECTURAL_IOPL
     | 1 << TYPE_RUNSTATE_UPDATE_FLAG;
 
 /// `VMASST_CMD_*` in RDI, `VMASST_TYPE_*` in RSI.
@@ -24,10 +25,10 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     if VALID & bit == 0 {
         return Errno::INVAL.into();
     }
-    let assists = &mut call.domain().assists;
+    let domain = call.domain();
     match command {
-        CMD_ENABLE => *assists |= bit,
-        CMD_DISABLE => *assists &= !bit,
+        CMD_ENABLE => domain.set_assists(domain.assists | bit),
+        CMD_DISABLE => domain.set_assists(domain.assists & !bit),
         _ => return Errno::NOSYS.into(),
     }
     Outcome::Done(0)

@@ -67,8 +67,8 @@ pub fn bounce<M: Machine>(
     mode::to_kernel(machine, vcpu);
     let masked = swap_upcall_mask(machine, vcpu, target.mask_events);
     let cs = u64::from(if from_kernel { regs.cs & !3 } else { regs.cs }) | u64::from(masked) << 32;
-    // As on Xen, IOPL shows only with the assist architectural_iopl, which is refused.
-    let flags = regs.rflags & !(IF | IOPL) | if masked { 0 } else { IF };
+    let iopl = if vcpu.shows_iopl { u64::from(vcpu.iopl) } else { 0 };
+    let flags = regs.rflags & !(IF | IOPL) | iopl | if masked { 0 } else { IF };
     let (rcx, r11, rip, rsp, ss) = (regs.rcx, regs.r11, regs.rip, regs.rsp, u64::from(regs.ss));
     let bottom = match between {
         Between::Nothing => push(machine, stack, [rcx, r11, rip, cs, flags, rsp, ss]),
