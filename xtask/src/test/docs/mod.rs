@@ -4,6 +4,7 @@ mod abi_table;
 mod links;
 mod markdown;
 mod snippets;
+mod soundness;
 
 use domus_harness::verdict::Verdict;
 
@@ -16,6 +17,7 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     suite.step("docs/abi-table", || Ok(verdict(abi_table::check(root)?)));
     suite.step("docs/links", || Ok(verdict(links::check(root)?)));
     suite.step("docs/snippets", || Ok(verdict(snippets::check(root)?)));
+    suite.step("docs/soundness", || Ok(verdict(soundness::check(root)?)));
 }
 
 fn verdict(complaints: Vec<String>) -> Verdict {
