@@ -25,5 +25,6 @@ pub struct Cpu {
 
 impl Cpu {
     /// A CPU that runs nothing.
-    pub const IDLE: Cpu = Cpu { current: None, running: None, reschedule: false, active: false, since: 0, slice_end: 0, idle_ns: 0, armed: None };
+    pub const IDLE: Cpu =
+        Cpu { current: None, running: None, reschedule: false, active: false, since: 0, slice_end: 0, idle_ns: 0, armed: None };
 }

@@ -78,9 +78,7 @@ pub struct DomainTable {
 impl DomainTable {
     /// A table without domains.
     pub const fn new() -> Self {
-        DomainTable {
-            slots: [const { None }; MAX_DOMAINS],
-        }
+        DomainTable { slots: [const { None }; MAX_DOMAINS] }
     }
 
     /// A domain by number.
@@ -95,10 +93,7 @@ impl DomainTable {
 
     /// Two different domains at once.
     pub fn pair(&mut self, a: DomId, b: DomId) -> Option<(&mut Domain, &mut Domain)> {
-        let [a, b] = self
-            .slots
-            .get_disjoint_mut([usize::from(a), usize::from(b)])
-            .ok()?;
+        let [a, b] = self.slots.get_disjoint_mut([usize::from(a), usize::from(b)]).ok()?;
         Some((a.as_deref_mut()?, b.as_deref_mut()?))
     }
 

@@ -10,9 +10,7 @@ use crate::machine::Machine;
 impl<M: Machine> Hypervisor<M> {
     /// A zeroed object in frames of its own, charged to `payer`; `None` without memory.
     pub fn new_object<T: FromZeros>(&mut self, payer: DomId) -> Option<&'static mut T> {
-        let run = self
-            .frames
-            .allocate_run(&self.machine, order_of::<T>(), Some(payer))?;
+        let run = self.frames.allocate_run(&self.machine, order_of::<T>(), Some(payer))?;
         Some(self.machine.object(run))
     }
 

@@ -104,10 +104,7 @@ pub struct Callback {
 impl Vcpu {
     /// Its name in the scheduler and elsewhere.
     pub fn reference(&self) -> VcpuRef {
-        VcpuRef {
-            domain: self.domain,
-            vcpu: self.id,
-        }
+        VcpuRef { domain: self.domain, vcpu: self.id }
     }
 
     /// The table that translates for it now.

@@ -105,11 +105,7 @@ impl World {
     /// True if the guest has something to do now.
     fn guest_can_step(&self) -> bool {
         let guest = self.guest.borrow();
-        !guest.blocked
-            && (guest.handler.is_some()
-                || guest.under_way.is_some()
-                || !guest.program.is_empty()
-                || self.upcall.get() != 0)
+        !guest.blocked && (guest.handler.is_some() || guest.under_way.is_some() || !guest.program.is_empty() || self.upcall.get() != 0)
     }
 
     /// One atomic step of the guest. Where an upcall is due and may come now or later, both are tried.
@@ -121,8 +117,7 @@ impl World {
             return;
         }
         let idle = guest.under_way.is_none() && guest.program.is_empty();
-        let interrupts =
-            self.upcall.get() != 0 && (idle || self.choices.borrow_mut().choose(2) == 1);
+        let interrupts = self.upcall.get() != 0 && (idle || self.choices.borrow_mut().choose(2) == 1);
         if interrupts {
             guest.handler = self.handle(Handler::ClearUpcall, &mut guest.handled, now);
             return;
@@ -147,9 +142,7 @@ impl World {
                 word.set(word.get() & !(1 << (port % 64)));
                 Some(Step::TestPending(port))
             }
-            Step::TestPending(port) => {
-                Self::bit(&self.pending, port).then_some(Step::SetSelector(port))
-            }
+            Step::TestPending(port) => Self::bit(&self.pending, port).then_some(Step::SetSelector(port)),
             Step::SetSelector(port) => {
                 let old = self.selector.get();
                 self.selector.set(old | 1 << (port / 64));
@@ -173,27 +166,16 @@ impl World {
                 let word = words.trailing_zeros() as usize;
                 let rest = words & (words - 1);
                 let active = self.pending[word].get() & !self.mask[word].get();
-                if active == 0 {
-                    Self::words_left(rest)
-                } else {
-                    Some(Handler::Handle(word, active, rest))
-                }
+                if active == 0 { Self::words_left(rest) } else { Some(Handler::Handle(word, active, rest)) }
             }
             Handler::Handle(word, bits, rest) => {
                 let bit = bits.trailing_zeros();
                 self.pending[word].set(self.pending[word].get() & !(1 << bit));
                 let port = word as u32 * 64 + bit;
-                let index = PORTS
-                    .iter()
-                    .position(|&known| known == port)
-                    .expect("only known ports are sent");
+                let index = PORTS.iter().position(|&known| known == port).expect("only known ports are sent");
                 handled[index] = now;
                 let left = bits & (bits - 1);
-                if left == 0 {
-                    Self::words_left(rest)
-                } else {
-                    Some(Handler::Handle(word, left, rest))
-                }
+                if left == 0 { Self::words_left(rest) } else { Some(Handler::Handle(word, left, rest)) }
             }
         }
     }
@@ -269,10 +251,7 @@ fn explore(story: &Story, deliver: Deliver) -> Result<u64, String> {
     let mut choices = Choices::default();
     let mut runs = 0;
     loop {
-        let world = World {
-            choices: RefCell::new(choices),
-            ..World::default()
-        };
+        let world = World { choices: RefCell::new(choices), ..World::default() };
         run(story, &world, deliver)?;
         runs += 1;
         choices = world.choices.into_inner();
@@ -299,19 +278,10 @@ fn run(story: &Story, world: &World, deliver: Deliver) -> Result<(), String> {
         let index = port as usize / 64;
         let (pending, mask) = (shared(&world.pending[index]), shared(&world.mask[index]));
         let (selector, upcall) = (shared(&world.selector), shared(&world.upcall));
-        let words = Words {
-            port,
-            pending: &pending,
-            mask: &mask,
-            selector: &selector,
-            upcall: &upcall,
-        };
+        let words = Words { port, pending: &pending, mask: &mask, selector: &selector, upcall: &upcall };
         let wakes = match deed {
             Deed::Send(_) => {
-                sent[PORTS
-                    .iter()
-                    .position(|&known| known == port)
-                    .expect("a known port")] = world.now();
+                sent[PORTS.iter().position(|&known| known == port).expect("a known port")] = world.now();
                 deliver(&words)
             }
             Deed::Unmask(_) => words.unmask(),
@@ -329,21 +299,12 @@ fn run(story: &Story, world: &World, deliver: Deliver) -> Result<(), String> {
 fn judge(story: &Story, world: &World, sent: &[u64; 3]) -> Result<(), String> {
     let guest = world.guest.borrow();
     for (index, &port) in PORTS.iter().enumerate() {
-        let (pending, masked) = (
-            World::bit(&world.pending, port),
-            World::bit(&world.mask, port),
-        );
+        let (pending, masked) = (World::bit(&world.pending, port), World::bit(&world.mask, port));
         if pending && !masked {
-            return Err(format!(
-                "port {port} stays pending: {:?} {:?}",
-                story.program, story.deeds
-            ));
+            return Err(format!("port {port} stays pending: {:?} {:?}", story.program, story.deeds));
         }
         if sent[index] > guest.handled[index] && !pending {
-            return Err(format!(
-                "an event of port {port} vanished: {:?} {:?}",
-                story.program, story.deeds
-            ));
+            return Err(format!("an event of port {port} vanished: {:?} {:?}", story.program, story.deeds));
         }
     }
     Ok(())
@@ -353,102 +314,22 @@ use Action::{Mask, Unmask};
 use Deed::Send;
 
 const STORIES: &[Story] = &[
-    Story {
-        masked: &[],
-        program: &[],
-        deeds: &[Send(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[],
-        program: &[],
-        deeds: &[Send(1)],
-        blocked: true,
-    },
-    Story {
-        masked: &[],
-        program: &[],
-        deeds: &[Send(1), Send(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[],
-        program: &[],
-        deeds: &[Send(1), Send(2)],
-        blocked: true,
-    },
-    Story {
-        masked: &[],
-        program: &[],
-        deeds: &[Send(1), Send(65)],
-        blocked: true,
-    },
-    Story {
-        masked: &[],
-        program: &[],
-        deeds: &[Send(1), Send(65), Send(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[1],
-        program: &[Unmask(1)],
-        deeds: &[Send(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[1],
-        program: &[Unmask(1)],
-        deeds: &[Send(1), Send(2)],
-        blocked: false,
-    },
-    Story {
-        masked: &[1, 65],
-        program: &[Unmask(65)],
-        deeds: &[Send(65), Send(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[],
-        program: &[Mask(1), Unmask(1)],
-        deeds: &[Send(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[],
-        program: &[Mask(1), Unmask(1)],
-        deeds: &[Send(1), Send(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[],
-        program: &[Mask(1)],
-        deeds: &[Send(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[1],
-        program: &[],
-        deeds: &[Send(1), Deed::Unmask(1)],
-        blocked: true,
-    },
-    Story {
-        masked: &[1],
-        program: &[],
-        deeds: &[Deed::Unmask(1), Send(1)],
-        blocked: true,
-    },
-    Story {
-        masked: &[1],
-        program: &[],
-        deeds: &[Send(2), Send(1), Deed::Unmask(1)],
-        blocked: false,
-    },
-    Story {
-        masked: &[1],
-        program: &[Mask(2), Unmask(2)],
-        deeds: &[Send(1), Deed::Unmask(1), Send(2)],
-        blocked: false,
-    },
+    Story { masked: &[], program: &[], deeds: &[Send(1)], blocked: false },
+    Story { masked: &[], program: &[], deeds: &[Send(1)], blocked: true },
+    Story { masked: &[], program: &[], deeds: &[Send(1), Send(1)], blocked: false },
+    Story { masked: &[], program: &[], deeds: &[Send(1), Send(2)], blocked: true },
+    Story { masked: &[], program: &[], deeds: &[Send(1), Send(65)], blocked: true },
+    Story { masked: &[], program: &[], deeds: &[Send(1), Send(65), Send(1)], blocked: false },
+    Story { masked: &[1], program: &[Unmask(1)], deeds: &[Send(1)], blocked: false },
+    Story { masked: &[1], program: &[Unmask(1)], deeds: &[Send(1), Send(2)], blocked: false },
+    Story { masked: &[1, 65], program: &[Unmask(65)], deeds: &[Send(65), Send(1)], blocked: false },
+    Story { masked: &[], program: &[Mask(1), Unmask(1)], deeds: &[Send(1)], blocked: false },
+    Story { masked: &[], program: &[Mask(1), Unmask(1)], deeds: &[Send(1), Send(1)], blocked: false },
+    Story { masked: &[], program: &[Mask(1)], deeds: &[Send(1)], blocked: false },
+    Story { masked: &[1], program: &[], deeds: &[Send(1), Deed::Unmask(1)], blocked: true },
+    Story { masked: &[1], program: &[], deeds: &[Deed::Unmask(1), Send(1)], blocked: true },
+    Story { masked: &[1], program: &[], deeds: &[Send(2), Send(1), Deed::Unmask(1)], blocked: false },
+    Story { masked: &[1], program: &[Mask(2), Unmask(2)], deeds: &[Send(1), Deed::Unmask(1), Send(2)], blocked: false },
 ];
 
 #[test]
@@ -464,16 +345,10 @@ fn no_event_is_lost_in_any_interleaving() {
 #[test]
 fn wrong_orders_are_found() {
     let wrong: [(&str, Deliver); 5] = [
-        (
-            "the mask is looked at before the pending bit is set",
-            |words| {
-                let masked = words.mask.test(words.port);
-                !words.pending.set(words.port)
-                    && !masked
-                    && !words.selector.set(words.port / 64)
-                    && !words.upcall.set(0)
-            },
-        ),
+        ("the mask is looked at before the pending bit is set", |words| {
+            let masked = words.mask.test(words.port);
+            !words.pending.set(words.port) && !masked && !words.selector.set(words.port / 64) && !words.upcall.set(0)
+        }),
         ("the upcall is raised before the selector", |words| {
             if words.pending.set(words.port) || words.mask.test(words.port) {
                 return false;
@@ -481,23 +356,16 @@ fn wrong_orders_are_found() {
             let due = words.upcall.set(0);
             !words.selector.set(words.port / 64) && !due
         }),
-        ("the selector is left out", |words| {
-            !words.pending.set(words.port) && !words.mask.test(words.port) && !words.upcall.set(0)
-        }),
+        ("the selector is left out", |words| !words.pending.set(words.port) && !words.mask.test(words.port) && !words.upcall.set(0)),
         ("the sleeper is not woken", |words| {
             words.raise();
             false
         }),
         ("the pending bit is left out", |words| {
-            !words.mask.test(words.port)
-                && !words.selector.set(words.port / 64)
-                && !words.upcall.set(0)
+            !words.mask.test(words.port) && !words.selector.set(words.port / 64) && !words.upcall.set(0)
         }),
     ];
     for (what, deliver) in wrong {
-        assert!(
-            STORIES.iter().any(|story| explore(story, deliver).is_err()),
-            "not found: {what}"
-        );
+        assert!(STORIES.iter().any(|story| explore(story, deliver).is_err()), "not found: {what}");
     }
 }

@@ -116,4 +116,3 @@ pub fn route(io_apic: u64, pin: u32, low_active: bool, level: bool, vector: u32,
     set(0x10 + 2 * pin + 1, IDS[0].load(Ordering::Relaxed) << 24);
     set(0x10 + 2 * pin, vector | u32::from(low_active) << 13 | u32::from(level) << 15);
 }
-

@@ -59,12 +59,12 @@ struct Pointer {
     base: u64,
 }
 
-const EMPTY_TSS: Tss = Tss { reserved0: 0, rsp: [0; 3], reserved1: 0, ist: [0; 7], reserved2: 0, reserved3: 0, io_map: size_of::<Tss>() as u16 };
+const EMPTY_TSS: Tss =
+    Tss { reserved0: 0, rsp: [0; 3], reserved1: 0, ist: [0; 7], reserved2: 0, reserved3: 0, io_map: size_of::<Tss>() as u16 };
 
 static PAGES: [PerCpu<Page>; RUNNING_CPUS] = [const { PerCpu::new(Page([0; 512])) }; RUNNING_CPUS];
 static TSS: [PerCpu<Tss>; RUNNING_CPUS] = [const { PerCpu::new(EMPTY_TSS) }; RUNNING_CPUS];
-static INTERRUPT_STACKS: [[PerCpu<InterruptStack>; 4]; RUNNING_CPUS] =
-    [const { [const { PerCpu::new(EMPTY_STACK) }; 4] }; RUNNING_CPUS];
+static INTERRUPT_STACKS: [[PerCpu<InterruptStack>; 4]; RUNNING_CPUS] = [const { [const { PerCpu::new(EMPTY_STACK) }; 4] }; RUNNING_CPUS];
 static ZERO_PAGE: Page = Page([0; 512]);
 static IDT: PerCpu<[Gate; 256]> = PerCpu::new([const { Gate { low: 0, high: 0 } }; 256]);
 

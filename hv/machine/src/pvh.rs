@@ -64,7 +64,10 @@ fn read64(physical: u64) -> u64 {
 /// # Panics
 /// If its magic number is missing: the image was not entered by PVH.
 pub fn read(physical: u64) -> BootInfo {
-    assert!(read32(physical) == MAGIC, "Domus is entered by PVH (QEMU -kernel, Firecracker, Cloud Hypervisor): no start info at {physical:#x}");
+    assert!(
+        read32(physical) == MAGIC,
+        "Domus is entered by PVH (QEMU -kernel, Firecracker, Cloud Hypervisor): no start info at {physical:#x}"
+    );
     let mut info = BootInfo {
         ram: [Region::default(); MAX_REGIONS],
         ram_count: 0,

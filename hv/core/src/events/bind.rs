@@ -18,10 +18,7 @@ fn domain<M: Machine>(hv: &mut Hypervisor<M>, id: DomId) -> Result<&mut Domain, 
 /// A vCPU number that a guest named, if the domain has that vCPU (else -ENOENT).
 fn vcpu_of(domain: &Domain, vcpu: u32) -> Result<u8, Errno> {
     let number = u8::try_from(vcpu).map_err(|_| Errno::NOENT)?;
-    domain
-        .vcpu(u16::from(number))
-        .map(|_| number)
-        .ok_or(Errno::NOENT)
+    domain.vcpu(u16::from(number)).map(|_| number).ok_or(Errno::NOENT)
 }
 
 /// Allocates a port of `owner` that `remote` may bind to (`EVTCHNOP_alloc_unbound`). Whether the caller may name `owner` is for the
@@ -29,15 +26,9 @@ fn vcpu_of(domain: &Domain, vcpu: u32) -> Result<u8, Errno> {
 ///
 /// # Errors
 /// -ESRCH, -EINVAL (dying), -ENOSPC (limit), -ENOMEM.
-pub fn alloc_unbound<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    owner: DomId,
-    remote: DomId,
-) -> Result<u32, Errno> {
+pub fn alloc_unbound<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, remote: DomId) -> Result<u32, Errno> {
     let port = free_port(hv, owner)?;
-    domain(hv, owner)?
-        .events
-        .occupy(port, Binding::Unbound { remote }, 0);
+    domain(hv, owner)?.events.occupy(port, Binding::Unbound { remote }, 0);
     Ok(port)
 }
 
@@ -46,30 +37,16 @@ pub fn alloc_unbound<M: Machine>(
 ///
 /// # Errors
 /// -ESRCH without such a domain, -EINVAL if its port does not wait for `owner`, and those of [`alloc_unbound`].
-pub fn bind_interdomain<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    owner: DomId,
-    remote: DomId,
-    remote_port: u32,
-) -> Result<u32, Errno> {
-    let waiting = domain(hv, remote)?
-        .events
-        .port(remote_port)
-        .ok_or(Errno::INVAL)?
-        .binding;
+pub fn bind_interdomain<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, remote: DomId, remote_port: u32) -> Result<u32, Errno> {
+    let waiting = domain(hv, remote)?.events.port(remote_port).ok_or(Errno::INVAL)?.binding;
     if waiting != (Binding::Unbound { remote: owner }) {
         return Err(Errno::INVAL);
     }
     let local = free_port(hv, owner)?;
     let (far, near) = (port_number(remote_port)?, port_number(local)?);
-    domain(hv, owner)?
-        .events
-        .occupy(local, Binding::Interdomain { remote, port: far }, 0);
+    domain(hv, owner)?.events.occupy(local, Binding::Interdomain { remote, port: far }, 0);
     if let Some(peer) = domain(hv, remote)?.events.port_mut(remote_port) {
-        peer.binding = Binding::Interdomain {
-            remote: owner,
-            port: near,
-        };
+        peer.binding = Binding::Interdomain { remote: owner, port: near };
     }
     set_pending(hv, owner, local);
     Ok(local)
@@ -85,12 +62,7 @@ fn port_number(port: u32) -> Result<u16, Errno> {
 /// # Errors
 /// -EINVAL if there is no such interrupt or it needs vCPU 0; -ENOENT without such a vCPU; -EBUSY if the interrupt belongs to the
 /// privileged domain; -EEXIST if it is bound already; and those of [`alloc_unbound`].
-pub fn bind_virq<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    owner: DomId,
-    virq: u32,
-    vcpu: u32,
-) -> Result<u32, Errno> {
+pub fn bind_virq<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, virq: u32, vcpu: u32) -> Result<u32, Errno> {
     let kind = kind(virq).ok_or(Errno::INVAL)?;
     if kind != Kind::Vcpu && vcpu != 0 {
         return Err(Errno::INVAL);
@@ -106,9 +78,7 @@ pub fn bind_virq<M: Machine>(
     let port = free_port(hv, owner)?;
     let number = port_number(port)?;
     let owned = domain(hv, owner)?;
-    owned
-        .events
-        .occupy(port, Binding::Virq { virq: virq as u8 }, notified);
+    owned.events.occupy(port, Binding::Virq { virq: virq as u8 }, notified);
     if let Some(slot) = virq_port(owned, notified, virq) {
         *slot = number;
     }
@@ -117,11 +87,7 @@ pub fn bind_virq<M: Machine>(
 
 /// Where a vCPU keeps the port of a virtual interrupt.
 pub(super) fn virq_port(domain: &mut Domain, vcpu: u8, virq: u32) -> Option<&mut u16> {
-    domain
-        .vcpu_mut(u16::from(vcpu))?
-        .events
-        .virq_ports
-        .get_mut(virq as usize)
+    domain.vcpu_mut(u16::from(vcpu))?.events.virq_ports.get_mut(virq as usize)
 }
 
 /// Binds a new port to a vCPU, for interrupts between processors (`EVTCHNOP_bind_ipi`).
@@ -131,9 +97,7 @@ pub(super) fn virq_port(domain: &mut Domain, vcpu: u8, virq: u32) -> Option<&mut
 pub fn bind_ipi<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, vcpu: u32) -> Result<u32, Errno> {
     let notified = vcpu_of(domain(hv, owner)?, vcpu)?;
     let port = free_port(hv, owner)?;
-    domain(hv, owner)?
-        .events
-        .occupy(port, Binding::Ipi, notified);
+    domain(hv, owner)?.events.occupy(port, Binding::Ipi, notified);
     Ok(port)
 }
 
@@ -141,12 +105,7 @@ pub fn bind_ipi<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, vcpu: u32) -> 
 ///
 /// # Errors
 /// -ENOENT without such a vCPU; -EINVAL if the port is not open, or is bound to a vCPU for good.
-pub fn bind_vcpu<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    owner: DomId,
-    number: u32,
-    vcpu: u32,
-) -> Result<(), Errno> {
+pub fn bind_vcpu<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32, vcpu: u32) -> Result<(), Errno> {
     let owned = domain(hv, owner)?;
     let notified = vcpu_of(owned, vcpu)?;
     let port = owned.events.port_mut(number).ok_or(Errno::INVAL)?;

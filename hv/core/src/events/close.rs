@@ -27,11 +27,7 @@ pub fn close<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) -> R
         Binding::Virq { virq } => {
             let virq = u32::from(virq);
             // A port that moved to another vCPU is still entered in vCPU 0.
-            let entered = if kind(virq) == Some(Kind::Vcpu) {
-                port.vcpu
-            } else {
-                0
-            };
+            let entered = if kind(virq) == Some(Kind::Vcpu) { port.vcpu } else { 0 };
             if let Some(slot) = virq_port(domain, entered, virq) {
                 *slot = 0;
             }
@@ -40,10 +36,7 @@ pub fn close<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) -> R
     domain.events.release(number);
     clear_pending(&hv.machine, domain, number);
     if let Binding::Interdomain { remote, port: far } = port.binding {
-        let peer = hv
-            .domains
-            .get_mut(remote)
-            .and_then(|peer| peer.events.port_mut(u32::from(far)));
+        let peer = hv.domains.get_mut(remote).and_then(|peer| peer.events.port_mut(u32::from(far)));
         let peer = peer.expect("both ends of a channel exist until one is closed");
         peer.binding = Binding::Unbound { remote: owner };
     }

@@ -1,10 +1,7 @@
 //! Questions about ports, and the invariants of a domain's table.
 
 use abi::Errno;
-use abi::event::{
-    NR_CHANNELS_2L, STATUS_CLOSED, STATUS_INTERDOMAIN, STATUS_IPI, STATUS_UNBOUND, STATUS_VIRQ,
-    Status,
-};
+use abi::event::{NR_CHANNELS_2L, STATUS_CLOSED, STATUS_INTERDOMAIN, STATUS_IPI, STATUS_UNBOUND, STATUS_VIRQ, Status};
 
 use super::deliver::pending;
 use super::port::Binding;
@@ -23,30 +20,18 @@ pub fn status<M: Machine>(hv: &Hypervisor<M>, owner: DomId, number: u32) -> Resu
     let (status, u0, u1) = match port.binding {
         Binding::Free | Binding::Reserved => (STATUS_CLOSED, 0, 0),
         Binding::Unbound { remote } => (STATUS_UNBOUND, u32::from(remote), 0),
-        Binding::Interdomain { remote, port } => {
-            (STATUS_INTERDOMAIN, u32::from(remote), u32::from(port))
-        }
+        Binding::Interdomain { remote, port } => (STATUS_INTERDOMAIN, u32::from(remote), u32::from(port)),
         Binding::Virq { virq } => (STATUS_VIRQ, u32::from(virq), 0),
         Binding::Ipi => (STATUS_IPI, 0, 0),
     };
-    Ok(Status {
-        status,
-        vcpu: u32::from(port.vcpu),
-        u0,
-        u1,
-        ..Status::default()
-    })
+    Ok(Status { status, vcpu: u32::from(port.vcpu), u0, u1, ..Status::default() })
 }
 
 /// True if an event of an open port is pending, masked or not (for `SCHEDOP_poll`).
 ///
 /// # Errors
 /// -EINVAL if the domain never had such a port.
-pub fn is_pending<M: Machine>(
-    hv: &Hypervisor<M>,
-    owner: DomId,
-    number: u32,
-) -> Result<bool, Errno> {
+pub fn is_pending<M: Machine>(hv: &Hypervisor<M>, owner: DomId, number: u32) -> Result<bool, Errno> {
     let domain = hv.domains.get(owner).ok_or(Errno::SRCH)?;
     let port = domain.events.port(number).ok_or(Errno::INVAL)?;
     let open = !matches!(port.binding, Binding::Free | Binding::Reserved);
@@ -67,28 +52,16 @@ pub fn check<M: Machine>(hv: &Hypervisor<M>, owner: DomId) -> Result<(), &'stati
         open += u32::from(!matches!(port.binding, Binding::Free | Binding::Reserved));
         match port.binding {
             Binding::Interdomain { remote, port: far } => {
-                let peer = hv
-                    .domains
-                    .get(remote)
-                    .and_then(|peer| peer.events.port(u32::from(far)));
-                let back = Binding::Interdomain {
-                    remote: owner,
-                    port: number as u16,
-                };
+                let peer = hv.domains.get(remote).and_then(|peer| peer.events.port(u32::from(far)));
+                let back = Binding::Interdomain { remote: owner, port: number as u16 };
                 if peer.is_none_or(|peer| peer.binding != back) {
                     return Err("the other end of a channel does not name this end");
                 }
             }
             Binding::Virq { virq } => {
-                let entered = if kind(u32::from(virq)) == Some(Kind::Vcpu) {
-                    port.vcpu
-                } else {
-                    0
-                };
+                let entered = if kind(u32::from(virq)) == Some(Kind::Vcpu) { port.vcpu } else { 0 };
                 let vcpu = domain.vcpu(u16::from(entered));
-                if vcpu.is_none_or(|vcpu| {
-                    u32::from(vcpu.events.virq_ports[usize::from(virq)]) != number
-                }) {
+                if vcpu.is_none_or(|vcpu| u32::from(vcpu.events.virq_ports[usize::from(virq)]) != number) {
                     return Err("a virtual interrupt does not name its port");
                 }
             }

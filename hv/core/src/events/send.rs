@@ -31,9 +31,7 @@ pub fn send<M: Machine>(hv: &mut Hypervisor<M>, sender: DomId, number: u32) -> R
 /// Raises a virtual interrupt of a vCPU (`VIRQ_TIMER`, `VIRQ_DEBUG`), if the guest bound it.
 #[inline]
 pub fn send_virq<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, virq: u32) {
-    let port = hv
-        .vcpu(who)
-        .and_then(|vcpu| vcpu.events.virq_ports.get(virq as usize).copied());
+    let port = hv.vcpu(who).and_then(|vcpu| vcpu.events.virq_ports.get(virq as usize).copied());
     if let Some(port) = port.filter(|&port| port != 0) {
         set_pending(hv, who.domain, u32::from(port));
     }

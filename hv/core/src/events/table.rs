@@ -73,10 +73,7 @@ impl DomainEvents {
     #[inline]
     pub(super) fn port_mut(&mut self, port: u32) -> Option<&mut Port> {
         let port = port as usize;
-        let bucket = self
-            .buckets
-            .get_mut(port / PORTS_PER_BUCKET)?
-            .as_deref_mut()?;
+        let bucket = self.buckets.get_mut(port / PORTS_PER_BUCKET)?.as_deref_mut()?;
         bucket.ports.get_mut(port % PORTS_PER_BUCKET)
     }
 
@@ -85,10 +82,8 @@ impl DomainEvents {
         if self.open == 0 {
             return None;
         }
-        (start..NR_CHANNELS_2L).find(|&number| {
-            self.port(number)
-                .is_some_and(|port| !matches!(port.binding, Binding::Free | Binding::Reserved))
-        })
+        (start..NR_CHANNELS_2L)
+            .find(|&number| self.port(number).is_some_and(|port| !matches!(port.binding, Binding::Free | Binding::Reserved)))
     }
 
     /// Binds a free port.
@@ -157,11 +152,7 @@ pub(super) fn free_port<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> Res
 
 /// Frees the buckets of a domain whose ports are all closed.
 pub(super) fn free_buckets<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) {
-    while let Some(bucket) = hv
-        .domains
-        .get_mut(owner)
-        .and_then(|domain| domain.events.take_bucket())
-    {
+    while let Some(bucket) = hv.domains.get_mut(owner).and_then(|domain| domain.events.take_bucket()) {
         hv.free_object(bucket);
     }
 }

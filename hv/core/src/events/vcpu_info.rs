@@ -20,14 +20,9 @@ pub(super) const SELECTOR: usize = offset_of!(VcpuInfo, evtchn_pending_sel) / 8;
 
 /// A word of a vCPU's `vcpu_info`; `None` before it has one.
 #[inline]
-pub(super) fn info_word<'a, M: Machine>(
-    machine: &'a M,
-    vcpu: &Vcpu,
-    word: usize,
-) -> Option<&'a AtomicU64> {
+pub(super) fn info_word<'a, M: Machine>(machine: &'a M, vcpu: &Vcpu, word: usize) -> Option<&'a AtomicU64> {
     let mfn = Mfn(vcpu.info_mfn);
-    mfn.is_some()
-        .then(|| machine.word(mfn, vcpu.info_offset as usize / 8 + word))
+    mfn.is_some().then(|| machine.word(mfn, vcpu.info_offset as usize / 8 + word))
 }
 
 /// Tells that a vCPU's `vcpu_info` lies elsewhere from now on (`VCPUOP_register_vcpu_info`): every word is named in the selector and

@@ -33,9 +33,8 @@ impl Power {
         let dsdt = Some(()).filter(|()| long).map(|()| number::<8>(tables.memory, fadt.address + 140)).filter(|&at| at != 0);
         let dsdt = dsdt.unwrap_or_else(|| field4(40));
         let port = field4(64) as u16;
-        let off = aml::sleep_type_s5(tables.memory, dsdt)
-            .filter(|_| port != 0)
-            .map(|kind| (port, u16::from(kind & 7) << 10 | SLEEP_ENABLE));
+        let off =
+            aml::sleep_type_s5(tables.memory, dsdt).filter(|_| port != 0).map(|kind| (port, u16::from(kind & 7) << 10 | SLEEP_ENABLE));
         let space = number::<1>(tables.memory, fadt.address + 116);
         let reset = (fadt.length >= 129 && field4(112) & RESET_SUPPORTED != 0 && space == IO_SPACE).then(|| ResetRegister {
             port: number::<8>(tables.memory, fadt.address + 120) as u16,

@@ -28,11 +28,7 @@ impl Active {
     /// The same with one use more; `None` if that cannot be counted.
     #[inline]
     pub fn more(mut self, write: bool) -> Option<Active> {
-        let count = if write {
-            &mut self.writers
-        } else {
-            &mut self.readers
-        };
+        let count = if write { &mut self.writers } else { &mut self.readers };
         *count = count.checked_add(1)?;
         Some(self)
     }
@@ -40,11 +36,7 @@ impl Active {
     /// The same with one use less; `None` if there is none.
     #[inline]
     pub fn less(mut self, write: bool) -> Option<Active> {
-        let count = if write {
-            &mut self.writers
-        } else {
-            &mut self.readers
-        };
+        let count = if write { &mut self.writers } else { &mut self.readers };
         *count = count.checked_sub(1)?;
         Some(self)
     }

@@ -17,10 +17,7 @@ pub fn check<M: Machine>(hv: &Hypervisor<M>, granter: DomId) -> Result<(), &'sta
     };
     let mut in_use = 0;
     for reference in domain.grants.references() {
-        let (mfn, slot, record) = domain
-            .grants
-            .entry(reference)
-            .ok_or("an entry has no record")?;
+        let (mfn, slot, record) = domain.grants.entry(reference).ok_or("an entry has no record")?;
         in_use += u32::from(record.in_use());
         let flags = Entry(hv.machine.word(mfn, slot).load(Ordering::SeqCst)).flags();
         if record.in_use() && flags & GTF_READING == 0 {
@@ -49,15 +46,8 @@ fn uses<M: Machine>(hv: &Hypervisor<M>, user: DomId, granter: DomId, reference: 
     };
     let track = &domain.grants.maptrack;
     let mappings = (0..track.end()).filter_map(|handle| track.get(handle));
-    let of_grant =
-        mappings.filter(|mapping| mapping.granter == granter && mapping.reference == reference);
-    of_grant.fold((0, 0), |(readers, writers), mapping| {
-        if mapping.writes() {
-            (readers, writers + 1)
-        } else {
-            (readers + 1, writers)
-        }
-    })
+    let of_grant = mappings.filter(|mapping| mapping.granter == granter && mapping.reference == reference);
+    of_grant.fold((0, 0), |(readers, writers), mapping| if mapping.writes() { (readers, writers + 1) } else { (readers + 1, writers) })
 }
 
 fn check_mappings<M: Machine>(hv: &Hypervisor<M>, domain: &Domain) -> Result<(), &'static str> {
@@ -66,14 +56,8 @@ fn check_mappings<M: Machine>(hv: &Hypervisor<M>, domain: &Domain) -> Result<(),
     for mapping in (0..track.end()).filter_map(|handle| track.get(handle)) {
         mapped += 1;
         let grant = grant_of(mapping);
-        let granter = hv
-            .domains
-            .get(grant.granter)
-            .ok_or("a mapping of a domain that is gone")?;
-        let (_, _, record) = granter
-            .grants
-            .entry(grant.reference)
-            .ok_or("a mapping of no entry")?;
+        let granter = hv.domains.get(grant.granter).ok_or("a mapping of a domain that is gone")?;
+        let (_, _, record) = granter.grants.entry(grant.reference).ok_or("a mapping of no entry")?;
         if !record.in_use() || record.user != domain.id {
             return Err("a mapping of a grant that its granter does not know to be in use");
         }

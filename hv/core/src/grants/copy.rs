@@ -30,26 +30,12 @@ pub fn copy<M: Machine>(hv: &mut Hypervisor<M>, who: DomId, request: &Copy) -> R
     if length == 0 {
         return Ok(());
     }
-    if usize::from(source.offset) + length > PAGE_SIZE
-        || usize::from(dest.offset) + length > PAGE_SIZE
-    {
+    if usize::from(source.offset) + length > PAGE_SIZE || usize::from(dest.offset) + length > PAGE_SIZE {
         return Err(Refused::BAD_COPY);
     }
-    let from = open(
-        hv,
-        who,
-        source,
-        request.flags & GNTCOPY_SOURCE_GREF != 0,
-        false,
-    )?;
+    let from = open(hv, who, source, request.flags & GNTCOPY_SOURCE_GREF != 0, false)?;
     let copied = open(hv, who, dest, request.flags & GNTCOPY_DEST_GREF != 0, true).map(|to| {
-        hv.machine.copy_bytes(
-            to.frame,
-            usize::from(dest.offset),
-            from.frame,
-            usize::from(source.offset),
-            length,
-        );
+        hv.machine.copy_bytes(to.frame, usize::from(dest.offset), from.frame, usize::from(source.offset), length);
         close(hv, &to);
     });
     close(hv, &from);
@@ -57,27 +43,13 @@ pub fn copy<M: Machine>(hv: &mut Hypervisor<M>, who: DomId, request: &Copy) -> R
 }
 
 #[inline]
-fn open<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    who: DomId,
-    end: &CopyPtr,
-    granted: bool,
-    write: bool,
-) -> Result<End, Refused> {
+fn open<M: Machine>(hv: &mut Hypervisor<M>, who: DomId, end: &CopyPtr, granted: bool, write: bool) -> Result<End, Refused> {
     if !granted && end.domid != DOMID_SELF {
         return Err(Refused::PERMISSION);
     }
-    let owner = if end.domid == DOMID_SELF {
-        who
-    } else {
-        end.domid
-    };
+    let owner = if end.domid == DOMID_SELF { who } else { end.domid };
     let (frame, grant) = if granted {
-        let grant = Grant {
-            granter: owner,
-            reference: end.ref_or_frame as u32,
-            write,
-        };
+        let grant = Grant { granter: owner, reference: end.ref_or_frame as u32, write };
         (pin(hv, grant, who, false)?, Some(grant))
     } else {
         (Mfn(end.ref_or_frame), None)

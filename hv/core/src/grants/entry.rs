@@ -6,9 +6,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::grant::{
-    GTF_PERMIT_ACCESS, GTF_READING, GTF_READONLY, GTF_SUB_PAGE, GTF_TYPE_MASK, GTF_WRITING,
-};
+use abi::grant::{GTF_PERMIT_ACCESS, GTF_READING, GTF_READONLY, GTF_SUB_PAGE, GTF_TYPE_MASK, GTF_WRITING};
 
 use super::Refused;
 use crate::ids::DomId;
@@ -37,8 +35,7 @@ impl EntryWord for AtomicU64 {
 
     #[inline]
     fn replace(&self, old: u64, new: u64) -> Result<(), u64> {
-        self.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
-            .map(|_| ())
+        self.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).map(|_| ())
     }
 
     #[inline]
@@ -72,11 +69,7 @@ impl Entry {
 
     #[inline]
     fn permits(self, claim: &Claim) -> bool {
-        let relevant = if claim.map {
-            GTF_TYPE_MASK | GTF_SUB_PAGE
-        } else {
-            GTF_TYPE_MASK
-        };
+        let relevant = if claim.map { GTF_TYPE_MASK | GTF_SUB_PAGE } else { GTF_TYPE_MASK };
         self.flags() & relevant == GTF_PERMIT_ACCESS && self.domain() == claim.who
     }
 }

@@ -32,11 +32,7 @@ pub struct Unmapped {
 /// Device mappings (there is no I/O MMU) and requests for no mapping at all; without a free handle; those of using the grant; if the frame is not the
 /// granter's or cannot be mapped so; if there is no page-table entry of the caller's at that place.
 #[inline]
-pub fn map<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    who: VcpuRef,
-    request: &MapGrantRef,
-) -> Result<Mapped, Refused> {
+pub fn map<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, request: &MapGrantRef) -> Result<Mapped, Refused> {
     if request.flags & GNTMAP_DEVICE_MAP != 0 {
         return Err(Refused::NO_DEVICE_SPACE);
     }
@@ -45,31 +41,15 @@ pub fn map<M: Machine>(
     }
     let handle = maptrack::free_handle(hv, who.domain)?;
     let write = request.flags & GNTMAP_READONLY == 0;
-    let grant = Grant {
-        granter: request.dom,
-        reference: request.grant_ref,
-        write,
-    };
+    let grant = Grant { granter: request.dom, reference: request.grant_ref, write };
     let frame = pin(hv, grant, who.domain, true)?;
-    let place = Place {
-        address: request.host_addr,
-        flags: request.flags,
-    };
+    let place = Place { address: request.host_addr, flags: request.flags };
     if let Err(refused) = memory::map(hv, who, place, frame, grant) {
         unpin(hv, grant);
         return Err(refused);
     }
     let flags = (request.flags & Mapping::FLAGS) as u16;
-    maptrack::insert(
-        hv,
-        who.domain,
-        handle,
-        Mapping {
-            granter: grant.granter,
-            flags,
-            reference: grant.reference,
-        },
-    );
+    maptrack::insert(hv, who.domain, handle, Mapping { granter: grant.granter, flags, reference: grant.reference });
     Ok(Mapped { handle, frame })
 }
 
@@ -79,27 +59,15 @@ pub fn map<M: Machine>(
 /// # Errors
 /// The handle stands for no mapping, or what lies at that place is not the mapping: another frame, other permissions.
 #[inline]
-pub fn unmap<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    who: VcpuRef,
-    request: &UnmapGrantRef,
-) -> Result<Option<Unmapped>, Refused> {
-    let track = &hv
-        .domains
-        .get(who.domain)
-        .ok_or(Refused::BAD_DOMAIN)?
-        .grants
-        .maptrack;
+pub fn unmap<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, request: &UnmapGrantRef) -> Result<Option<Unmapped>, Refused> {
+    let track = &hv.domains.get(who.domain).ok_or(Refused::BAD_DOMAIN)?.grants.maptrack;
     let mapping = track.get(request.handle).ok_or(Refused::BAD_HANDLE)?;
     if request.host_addr == 0 {
         return Ok(None);
     }
     let grant = grant_of(mapping);
     let frame = pinned_frame(hv, grant).ok_or(Refused::BAD_HANDLE)?;
-    let place = Place {
-        address: request.host_addr,
-        flags: u32::from(mapping.flags),
-    };
+    let place = Place { address: request.host_addr, flags: u32::from(mapping.flags) };
     memory::unmap(hv, who, place, frame, grant)?;
     forget(hv, who.domain, request.handle);
     Ok(Some(Unmapped { grant }))
@@ -114,11 +82,7 @@ pub fn finish_unmap<M: Machine>(hv: &mut Hypervisor<M>, unmapped: Unmapped) {
 /// Which use of which grant a mapping is.
 #[inline]
 pub(super) fn grant_of(mapping: Mapping) -> Grant {
-    Grant {
-        granter: mapping.granter,
-        reference: mapping.reference,
-        write: mapping.writes(),
-    }
+    Grant { granter: mapping.granter, reference: mapping.reference, write: mapping.writes() }
 }
 
 /// Frees a handle.

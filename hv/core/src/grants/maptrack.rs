@@ -28,8 +28,7 @@ pub struct Mapping {
 
 impl Mapping {
     /// The flags that a mapping is remembered by.
-    pub const FLAGS: u32 =
-        GNTMAP_HOST_MAP | GNTMAP_READONLY | GNTMAP_APPLICATION_MAP | GNTMAP_CONTAINS_PTE;
+    pub const FLAGS: u32 = GNTMAP_HOST_MAP | GNTMAP_READONLY | GNTMAP_APPLICATION_MAP | GNTMAP_CONTAINS_PTE;
 
     /// True if the handle stands for a mapping.
     #[inline]
@@ -105,23 +104,13 @@ impl Maptrack {
 
     fn slot(&self, handle: u32) -> Option<&Mapping> {
         let handle = handle as usize;
-        let frame = self
-            .directory
-            .as_deref()?
-            .frames
-            .get(handle / MAPPINGS)?
-            .as_deref()?;
+        let frame = self.directory.as_deref()?.frames.get(handle / MAPPINGS)?.as_deref()?;
         frame.mappings.get(handle % MAPPINGS)
     }
 
     fn slot_mut(&mut self, handle: u32) -> Option<&mut Mapping> {
         let handle = handle as usize;
-        let frame = self
-            .directory
-            .as_deref_mut()?
-            .frames
-            .get_mut(handle / MAPPINGS)?
-            .as_deref_mut()?;
+        let frame = self.directory.as_deref_mut()?.frames.get_mut(handle / MAPPINGS)?.as_deref_mut()?;
         frame.mappings.get_mut(handle % MAPPINGS)
     }
 
@@ -133,17 +122,13 @@ impl Maptrack {
 
     /// The handle that [`Maptrack::insert`] will use; `None` if the table must grow first.
     fn next(&self) -> Option<u32> {
-        self.free
-            .checked_sub(1)
-            .or_else(|| (self.fresh < self.frames * MAPPINGS as u32).then_some(self.fresh))
+        self.free.checked_sub(1).or_else(|| (self.fresh < self.frames * MAPPINGS as u32).then_some(self.fresh))
     }
 
     /// Takes the handle that was told to be the next.
     fn insert(&mut self, handle: u32, mapping: Mapping) {
         debug_assert!(self.next() == Some(handle) && mapping.in_use());
-        let slot = self
-            .slot_mut(handle)
-            .expect("the table has room for the next handle");
+        let slot = self.slot_mut(handle).expect("the table has room for the next handle");
         let next_free = slot.reference;
         *slot = mapping;
         if self.free != 0 {
@@ -159,10 +144,7 @@ impl Maptrack {
         let next = self.free;
         let slot = self.slot_mut(handle).expect("the handle was found in use");
         debug_assert!(slot.in_use());
-        *slot = Mapping {
-            reference: next,
-            ..Mapping::default()
-        };
+        *slot = Mapping { reference: next, ..Mapping::default() };
         self.free = handle + 1;
         self.mapped -= 1;
     }
@@ -173,10 +155,7 @@ impl Maptrack {
     /// forgotten, too.
     pub fn pop(&mut self) -> Option<Option<Mapping>> {
         let handle = self.fresh.checked_sub(1)?;
-        let mapping = self
-            .slot_mut(handle)
-            .map(core::mem::take)
-            .filter(Mapping::in_use);
+        let mapping = self.slot_mut(handle).map(core::mem::take).filter(Mapping::in_use);
         (self.fresh, self.free) = (handle, 0);
         self.mapped -= u32::from(mapping.is_some());
         Some(mapping)
@@ -186,12 +165,7 @@ impl Maptrack {
 /// A free handle of a domain, room for it made if need be. It stays free until [`insert`].
 #[inline]
 pub fn free_handle<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> Result<u32, Refused> {
-    let track = &hv
-        .domains
-        .get(owner)
-        .ok_or(Refused::BAD_DOMAIN)?
-        .grants
-        .maptrack;
+    let track = &hv.domains.get(owner).ok_or(Refused::BAD_DOMAIN)?.grants.maptrack;
     match track.next() {
         Some(handle) => Ok(handle),
         None => grow(hv, owner),
@@ -209,9 +183,7 @@ fn grow<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> Result<u32, Refused
         let directory = hv.new_object::<Directory>(owner).ok_or(Refused::NO_SPACE)?;
         track_of(hv, owner)?.directory = Some(directory);
     }
-    let frame = hv
-        .new_object::<MappingFrame>(owner)
-        .ok_or(Refused::NO_SPACE)?;
+    let frame = hv.new_object::<MappingFrame>(owner).ok_or(Refused::NO_SPACE)?;
     let track = track_of(hv, owner)?;
     let index = track.frames as usize;
     let directory = track.directory.as_deref_mut().expect("made above");
@@ -221,10 +193,7 @@ fn grow<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> Result<u32, Refused
 }
 
 fn track_of<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> Result<&mut Maptrack, Refused> {
-    hv.domains
-        .get_mut(owner)
-        .map(|domain| &mut domain.grants.maptrack)
-        .ok_or(Refused::BAD_DOMAIN)
+    hv.domains.get_mut(owner).map(|domain| &mut domain.grants.maptrack).ok_or(Refused::BAD_DOMAIN)
 }
 
 /// Makes the handle that [`free_handle`] told stand for a mapping.

@@ -31,11 +31,7 @@ impl Place {
     /// What of the entry the mapper chooses; other bits that come along are not the mapper's and are ignored where the entry is
     /// made. Granted memory is never executable.
     fn bits(self) -> u64 {
-        let user = if self.flags & GNTMAP_APPLICATION_MAP != 0 {
-            pte::USER
-        } else {
-            0
-        };
+        let user = if self.flags & GNTMAP_APPLICATION_MAP != 0 { pte::USER } else { 0 };
         let software = u64::from(self.flags >> GNTMAP_GUEST_AVAIL_SHIFT) << AVAIL_SHIFT;
         user | software | pte::NX
     }
@@ -46,12 +42,7 @@ impl Place {
 /// # Errors
 /// It is not that domain's, or it is a page table and to be written.
 #[inline]
-pub fn hold<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    frame: Mfn,
-    owner: DomId,
-    write: bool,
-) -> Result<(), Refused> {
+pub fn hold<M: Machine>(hv: &mut Hypervisor<M>, frame: Mfn, owner: DomId, write: bool) -> Result<(), Refused> {
     let held = match hv.mm().get_granted(frame, owner, write) {
         // It was a table until a moment ago and is being taken apart.
         Err(Errno::AGAIN) => {
@@ -62,13 +53,7 @@ pub fn hold<M: Machine>(
     };
     held.map_err(|error| match error {
         Errno::AGAIN => Refused::AGAIN,
-        _ if hv
-            .frames
-            .get(frame)
-            .is_some_and(|frame| frame.belongs_to(owner)) =>
-        {
-            Refused::GENERAL
-        }
+        _ if hv.frames.get(frame).is_some_and(|frame| frame.belongs_to(owner)) => Refused::GENERAL,
         _ => Refused::BAD_PAGE,
     })
 }
@@ -86,17 +71,8 @@ pub fn let_go<M: Machine>(hv: &mut Hypervisor<M>, frame: Mfn, write: bool) {
 /// # Errors
 /// Those of [`hold`].
 #[inline]
-pub fn visit<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    frame: Mfn,
-    owner: DomId,
-    write: bool,
-) -> Result<bool, Refused> {
-    let known = hv
-        .frames
-        .get(frame)
-        .filter(|frame| frame.belongs_to(owner))
-        .ok_or(Refused::BAD_PAGE)?;
+pub fn visit<M: Machine>(hv: &mut Hypervisor<M>, frame: Mfn, owner: DomId, write: bool) -> Result<bool, Refused> {
+    let known = hv.frames.get(frame).filter(|frame| frame.belongs_to(owner)).ok_or(Refused::BAD_PAGE)?;
     if !write || known.usage().kind() == PageType::Writable {
         return Ok(false);
     }
@@ -108,21 +84,13 @@ pub fn visit<M: Machine>(
 /// # Errors
 /// Those of [`hold`], or there is no entry of the caller's at that place.
 #[inline]
-pub fn map<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    who: VcpuRef,
-    place: Place,
-    frame: Mfn,
-    grant: Grant,
-) -> Result<(), Refused> {
+pub fn map<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, place: Place, frame: Mfn, grant: Grant) -> Result<(), Refused> {
     hold(hv, frame, grant.granter, grant.write)?;
     let mapped = if place.is_entry() {
-        hv.mm()
-            .map_granted_at(who.domain, place.address, frame, grant.write, place.bits())
+        hv.mm().map_granted_at(who.domain, place.address, frame, grant.write, place.bits())
     } else {
         let root = hv.vcpu(who).map_or(Mfn::NONE, |vcpu| vcpu.active_table());
-        hv.mm()
-            .map_granted(root, place.address, frame, grant.write, place.bits())
+        hv.mm().map_granted(root, place.address, frame, grant.write, place.bits())
     };
     mapped.map_err(|_| {
         let_go(hv, frame, grant.write);
@@ -135,20 +103,12 @@ pub fn map<M: Machine>(
 /// # Errors
 /// What lies there is not that frame with those rights; nothing changes.
 #[inline]
-pub fn unmap<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    who: VcpuRef,
-    place: Place,
-    frame: Mfn,
-    grant: Grant,
-) -> Result<(), Refused> {
+pub fn unmap<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, place: Place, frame: Mfn, grant: Grant) -> Result<(), Refused> {
     let removed = if place.is_entry() {
-        hv.mm()
-            .unmap_granted_at(who.domain, place.address, frame, grant.write)
+        hv.mm().unmap_granted_at(who.domain, place.address, frame, grant.write)
     } else {
         let root = hv.vcpu(who).map_or(Mfn::NONE, |vcpu| vcpu.active_table());
-        hv.mm()
-            .unmap_granted(root, place.address, frame, grant.write)
+        hv.mm().unmap_granted(root, place.address, frame, grant.write)
     };
     removed.map_err(|_| Refused::GENERAL)
 }

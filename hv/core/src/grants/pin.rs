@@ -25,42 +25,22 @@ pub struct Grant {
 /// Without such a domain or entry; if the entry does not permit it, another uses it, it is used too often, or it is unstable; or if
 /// the granter is dying.
 #[inline]
-pub(super) fn pin<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    grant: Grant,
-    who: DomId,
-    map: bool,
-) -> Result<Mfn, Refused> {
-    let granter = hv
-        .domains
-        .get_mut(grant.granter)
-        .ok_or(Refused::BAD_DOMAIN)?;
+pub(super) fn pin<M: Machine>(hv: &mut Hypervisor<M>, grant: Grant, who: DomId, map: bool) -> Result<Mfn, Refused> {
+    let granter = hv.domains.get_mut(grant.granter).ok_or(Refused::BAD_DOMAIN)?;
     if granter.dying {
         return Err(Refused::GENERAL);
     }
-    let (mfn, slot, record) = granter
-        .grants
-        .entry_mut(grant.reference)
-        .ok_or(Refused::BAD_REFERENCE)?;
+    let (mfn, slot, record) = granter.grants.entry_mut(grant.reference).ok_or(Refused::BAD_REFERENCE)?;
     let again = record.in_use();
     if again && record.user != who {
         return Err(Refused::GENERAL);
     }
     let mut used = record.more(grant.write).ok_or(Refused::GENERAL)?;
     if !again || (grant.write && record.writers == 0) {
-        let claim = Claim {
-            who,
-            write: grant.write,
-            map,
-            again,
-        };
+        let claim = Claim { who, write: grant.write, map, again };
         let frame = mark(hv.machine.word(mfn, slot), &claim)?;
         if !again {
-            used = Active {
-                frame,
-                user: who,
-                ..used
-            };
+            used = Active { frame, user: who, ..used };
         }
     }
     *record = used;
@@ -71,11 +51,7 @@ pub(super) fn pin<M: Machine>(
 /// The frame of a grant that is in use.
 #[inline]
 pub(super) fn pinned_frame<M: Machine>(hv: &Hypervisor<M>, grant: Grant) -> Option<Mfn> {
-    let (_, _, record) = hv
-        .domains
-        .get(grant.granter)?
-        .grants
-        .entry(grant.reference)?;
+    let (_, _, record) = hv.domains.get(grant.granter)?.grants.entry(grant.reference)?;
     record.in_use().then(|| Mfn(u64::from(record.frame)))
 }
 
@@ -90,15 +66,9 @@ pub(super) fn unpin<M: Machine>(hv: &mut Hypervisor<M>, grant: Grant) {
     let Some((mfn, slot, record)) = granter.grants.entry_mut(grant.reference) else {
         return;
     };
-    let used = record
-        .less(grant.write)
-        .expect("every use of a grant was counted");
+    let used = record.less(grant.write).expect("every use of a grant was counted");
     let done = !used.in_use();
     *record = used;
     granter.grants.in_use -= u32::from(done);
-    unmark(
-        hv.machine.word(mfn, slot),
-        done,
-        grant.write && used.writers == 0,
-    );
+    unmark(hv.machine.word(mfn, slot), done, grant.write && used.writers == 0);
 }

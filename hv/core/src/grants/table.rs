@@ -68,9 +68,7 @@ impl DomainGrants {
 
     /// A frame of entries, by index.
     pub fn frame(&self, index: u32) -> Option<Mfn> {
-        (index < self.count)
-            .then(|| self.shared.get(index as usize).copied().map(Mfn))
-            .flatten()
+        (index < self.count).then(|| self.shared.get(index as usize).copied().map(Mfn)).flatten()
     }
 
     /// Where an entry lies (frame and word), and its record. Any number may be asked for.
@@ -85,12 +83,7 @@ impl DomainGrants {
     #[inline]
     pub(super) fn entry_mut(&mut self, reference: u32) -> Option<(Mfn, usize, &mut Active)> {
         let (index, slot) = (reference as usize / ENTRIES, reference as usize % ENTRIES);
-        let record = self
-            .active
-            .get_mut(index)?
-            .as_deref_mut()?
-            .records
-            .get_mut(slot)?;
+        let record = self.active.get_mut(index)?.as_deref_mut()?.records.get_mut(slot)?;
         Some((Mfn(*self.shared.get(index)?), slot, record))
     }
 
@@ -115,22 +108,14 @@ impl DomainGrants {
 }
 
 fn grants<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId) -> Result<&mut DomainGrants, Refused> {
-    hv.domains
-        .get_mut(owner)
-        .map(|domain| &mut domain.grants)
-        .ok_or(Refused::BAD_DOMAIN)
+    hv.domains.get_mut(owner).map(|domain| &mut domain.grants).ok_or(Refused::BAD_DOMAIN)
 }
 
 /// Gives a new domain its limits, and a first frame of entries. A limit above what the hypervisor can do is as much as it can.
 ///
 /// # Errors
 /// No memory, or a limit of no frame at all.
-pub fn init<M: Machine>(
-    hv: &mut Hypervisor<M>,
-    owner: DomId,
-    frames: u32,
-    maptrack_frames: u32,
-) -> Result<(), Refused> {
+pub fn init<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, frames: u32, maptrack_frames: u32) -> Result<(), Refused> {
     let grants = grants(hv, owner)?;
     grants.limit = frames.min(MAX_FRAMES as u32);
     grants.maptrack.set_limit(maptrack_frames);
@@ -147,9 +132,7 @@ pub fn setup<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, frames: u32) -> R
         return Err(Refused::GENERAL);
     }
     while grants(hv, owner)?.count < frames {
-        let active = hv
-            .new_object::<ActiveFrame>(owner)
-            .ok_or(Refused::GENERAL)?;
+        let active = hv.new_object::<ActiveFrame>(owner).ok_or(Refused::GENERAL)?;
         let Some(shared) = hv.frames.allocate_shared(&hv.machine, owner) else {
             hv.free_object(active);
             return Err(Refused::GENERAL);

@@ -1,7 +1,7 @@
 //! `control` (55): what the toolstack asks of the hypervisor; for privileged domains only ([`abi::control`] has the contract).
 
-use abi::control::{self, Domain, DomainCreate, DomainInfo, DomainLimits, LogRead, Power, VERSION, VcpuContext};
 use abi::context::VcpuGuestContext;
+use abi::control::{self, Domain, DomainCreate, DomainInfo, DomainLimits, LogRead, Power, VERSION, VcpuContext};
 use abi::errno::Errno;
 
 use crate::call::{Call, Outcome};

@@ -2,9 +2,8 @@
 
 use abi::Errno;
 use abi::event::{
-    AllocUnbound, BindInterdomain, BindIpi, BindVcpu, BindVirq, OP_ALLOC_UNBOUND,
-    OP_BIND_INTERDOMAIN, OP_BIND_IPI, OP_BIND_PIRQ, OP_BIND_VCPU, OP_BIND_VIRQ, OP_CLOSE, OP_RESET,
-    OP_SEND, OP_STATUS, OP_UNMASK, Port, Reset, Status,
+    AllocUnbound, BindInterdomain, BindIpi, BindVcpu, BindVirq, OP_ALLOC_UNBOUND, OP_BIND_INTERDOMAIN, OP_BIND_IPI, OP_BIND_PIRQ,
+    OP_BIND_VCPU, OP_BIND_VIRQ, OP_CLOSE, OP_RESET, OP_SEND, OP_STATUS, OP_UNMASK, Port, Reset, Status,
 };
 
 use crate::call::{Call, DOMID_SELF, Outcome};
@@ -96,14 +95,7 @@ fn status<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno>
     let request: Status = call.read(address)?;
     let owner = call.target(request.dom)?;
     let found = events::status(call.hv, owner, request.port)?;
-    call.write(
-        address,
-        &Status {
-            dom: request.dom,
-            port: request.port,
-            ..found
-        },
-    )?;
+    call.write(address, &Status { dom: request.dom, port: request.port, ..found })?;
     Ok(())
 }
 
@@ -127,21 +119,11 @@ fn reset_slice<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<bool,
 
 /// The domain that an argument names, without a claim that it exists.
 fn self_or<M: Machine>(call: &Call<'_, M>, domid: DomId) -> DomId {
-    if domid == DOMID_SELF {
-        call.who.domain
-    } else {
-        domid
-    }
+    if domid == DOMID_SELF { call.who.domain } else { domid }
 }
 
 /// Writes the answer that names a new port; closes the port if the guest cannot be told of it.
-fn answer<M: Machine, T>(
-    call: &mut Call<'_, M>,
-    address: u64,
-    answer: &T,
-    owner: DomId,
-    port: u32,
-) -> Result<(), Errno>
+fn answer<M: Machine, T>(call: &mut Call<'_, M>, address: u64, answer: &T, owner: DomId, port: u32) -> Result<(), Errno>
 where
     T: zerocopy::IntoBytes + zerocopy::Immutable,
 {

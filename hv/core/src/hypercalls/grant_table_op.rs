@@ -5,9 +5,8 @@
 
 use abi::Errno;
 use abi::grant::{
-    Copy, GNTST_OKAY, GetVersion, MapGrantRef, OP_COPY, OP_GET_VERSION, OP_MAP_GRANT_REF,
-    OP_QUERY_SIZE, OP_SET_VERSION, OP_SETUP_TABLE, OP_UNMAP_GRANT_REF, QuerySize, SetVersion,
-    SetupTable, UnmapGrantRef,
+    Copy, GNTST_OKAY, GetVersion, MapGrantRef, OP_COPY, OP_GET_VERSION, OP_MAP_GRANT_REF, OP_QUERY_SIZE, OP_SET_VERSION, OP_SETUP_TABLE,
+    OP_UNMAP_GRANT_REF, QuerySize, SetVersion, SetupTable, UnmapGrantRef,
 };
 use core::mem::offset_of;
 use zerocopy::{FromBytes, IntoBytes};
@@ -62,27 +61,17 @@ fn advance<T>(args: [u64; 5], slice: u32, done: Result<(), Errno>) -> Outcome {
 }
 
 fn one(count: u32) -> Result<(), Errno> {
-    if count == 1 {
-        Ok(())
-    } else {
-        Err(Errno::INVAL)
-    }
+    if count == 1 { Ok(()) } else { Err(Errno::INVAL) }
 }
 
 /// Where field `offset` of element `index` of an array of `T` lies.
 #[inline]
 fn field<M: Machine, T>(base: u64, index: u32, offset: usize) -> Result<u64, GuestFault> {
-    Call::<M>::element(base, u64::from(index), size_of::<T>())?
-        .checked_add(offset as u64)
-        .ok_or(GuestFault)
+    Call::<M>::element(base, u64::from(index), size_of::<T>())?.checked_add(offset as u64).ok_or(GuestFault)
 }
 
 #[inline]
-fn element<M: Machine, T: FromBytes + IntoBytes>(
-    call: &Call<'_, M>,
-    base: u64,
-    index: u32,
-) -> Result<T, GuestFault> {
+fn element<M: Machine, T: FromBytes + IntoBytes>(call: &Call<'_, M>, base: u64, index: u32) -> Result<T, GuestFault> {
     call.read(field::<M, T>(base, index, 0)?)
 }
 
@@ -108,9 +97,7 @@ fn map<M: Machine>(call: &mut Call<'_, M>, base: u64, count: u32) -> Result<(), 
             Err(Refused(status)) => request.status = status,
         }
         let results = request.as_bytes().get(RESULTS..).unwrap_or_default();
-        call.hv
-            .machine
-            .copy_to_guest(field::<M, MapGrantRef>(base, index, RESULTS)?, results)?;
+        call.hv.machine.copy_to_guest(field::<M, MapGrantRef>(base, index, RESULTS)?, results)?;
     }
     Ok(())
 }
@@ -126,12 +113,7 @@ fn unmap<M: Machine>(call: &mut Call<'_, M>, base: u64, count: u32) -> Result<()
 }
 
 /// Undoes up to [`UNMAP_BATCH`] mappings. No grant's use ends before the flush, whatever goes wrong.
-fn unmap_batch<M: Machine>(
-    call: &mut Call<'_, M>,
-    base: u64,
-    start: u32,
-    count: u32,
-) -> Result<(), Errno> {
+fn unmap_batch<M: Machine>(call: &mut Call<'_, M>, base: u64, start: u32, count: u32) -> Result<(), Errno> {
     let mut gone: [Option<Unmapped>; UNMAP_BATCH] = [None; UNMAP_BATCH];
     let mut outcome = Ok(());
     let mut done = 0;
@@ -151,19 +133,10 @@ fn unmap_batch<M: Machine>(
 }
 
 #[inline]
-fn unmap_one<M: Machine>(
-    call: &mut Call<'_, M>,
-    base: u64,
-    index: u32,
-    gone: &mut Option<Unmapped>,
-) -> Result<(), Errno> {
+fn unmap_one<M: Machine>(call: &mut Call<'_, M>, base: u64, index: u32, gone: &mut Option<Unmapped>) -> Result<(), Errno> {
     let request: UnmapGrantRef = element(call, base, index)?;
-    let status =
-        status_of(grants::unmap(call.hv, call.who, &request).map(|unmapped| *gone = unmapped));
-    call.write(
-        field::<M, UnmapGrantRef>(base, index, offset_of!(UnmapGrantRef, status))?,
-        &status,
-    )?;
+    let status = status_of(grants::unmap(call.hv, call.who, &request).map(|unmapped| *gone = unmapped));
+    call.write(field::<M, UnmapGrantRef>(base, index, offset_of!(UnmapGrantRef, status))?, &status)?;
     Ok(())
 }
 
@@ -171,32 +144,20 @@ fn copy<M: Machine>(call: &mut Call<'_, M>, base: u64, count: u32) -> Result<(),
     for index in 0..count {
         let request: Copy = element(call, base, index)?;
         let status = status_of(grants::copy(call.hv, call.who.domain, &request));
-        call.write(
-            field::<M, Copy>(base, index, offset_of!(Copy, status))?,
-            &status,
-        )?;
+        call.write(field::<M, Copy>(base, index, offset_of!(Copy, status))?, &status)?;
     }
     Ok(())
 }
 
 /// The domain that an argument names, or why it cannot be.
 fn target<M: Machine>(call: &mut Call<'_, M>, domid: DomId) -> Result<DomId, Refused> {
-    call.target(domid).map_err(|error| {
-        if error == Errno::PERM {
-            Refused::PERMISSION
-        } else {
-            Refused::BAD_DOMAIN
-        }
-    })
+    call.target(domid).map_err(|error| if error == Errno::PERM { Refused::PERMISSION } else { Refused::BAD_DOMAIN })
 }
 
 fn setup_table<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
     let request: SetupTable = call.read(address)?;
     let status = status_of(setup_and_list(call, &request));
-    call.write(
-        field::<M, SetupTable>(address, 0, offset_of!(SetupTable, status))?,
-        &status,
-    )?;
+    call.write(field::<M, SetupTable>(address, 0, offset_of!(SetupTable, status))?, &status)?;
     Ok(())
 }
 
@@ -204,13 +165,9 @@ fn setup_and_list<M: Machine>(call: &mut Call<'_, M>, request: &SetupTable) -> R
     let owner = target(call, request.dom)?;
     grants::setup(call.hv, owner, request.nr_frames)?;
     for index in 0..request.nr_frames {
-        let frame = call
-            .hv
-            .domain(owner)
-            .and_then(|domain| domain.grants.frame(index));
+        let frame = call.hv.domain(owner).and_then(|domain| domain.grants.frame(index));
         let frame = frame.ok_or(Refused::GENERAL)?;
-        let written = field::<M, u64>(request.frame_list, index, 0)
-            .and_then(|place| call.write(place, &frame.0));
+        let written = field::<M, u64>(request.frame_list, index, 0).and_then(|place| call.write(place, &frame.0));
         written.map_err(|_| Refused::BAD_ADDRESS)?;
     }
     Ok(())

@@ -5,10 +5,10 @@ use core::sync::atomic::Ordering;
 use abi::errno::Errno;
 
 use crate::domain::Domain;
+use crate::grants;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, MAX_DOMAINS, MAX_VCPUS, Mfn, VcpuRef};
 use crate::machine::Machine;
-use crate::grants;
 
 /// How much a domain may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

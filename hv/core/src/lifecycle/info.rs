@@ -70,7 +70,8 @@ impl Counts {
         while let Some(mfn) = next {
             let usage = hv.frames.get(mfn).expect("it is on the list").usage();
             counts.allocated += 1;
-            counts.tables += u64::from(usage.count() != 0 && matches!(usage.kind(), PageType::L1 | PageType::L2 | PageType::L3 | PageType::L4));
+            counts.tables +=
+                u64::from(usage.count() != 0 && matches!(usage.kind(), PageType::L1 | PageType::L2 | PageType::L3 | PageType::L4));
             counts.pinned += u64::from(usage.pinned());
             next = hv.frames.next_of(mfn);
         }

@@ -16,6 +16,6 @@ mod privileged;
 mod registers;
 
 pub use deliver::{deliver_trap, raise};
-pub use exception::bad_return;
 pub use enter::{ExceptionInfo, exception_entry, system_call};
+pub use exception::bad_return;
 pub use leave::{Way, leave, quiet};

@@ -50,9 +50,7 @@ impl World {
         let table: &'static [Frame] = Vec::leak((0..FRAMES).map(|_| Frame::absent()).collect());
         let mut frames = Frames::new(table);
         frames.add_region(Mfn(1), Mfn(FRAMES as u64));
-        World {
-            hv: Hypervisor::new(FakeMachine::new(FRAMES), frames),
-        }
+        World { hv: Hypervisor::new(FakeMachine::new(FRAMES), frames) }
     }
 
     /// A domain with `vcpus` vCPUs; number 0 is privileged.
@@ -62,12 +60,7 @@ impl World {
         domain.id = id;
         domain.privileged = id == 0;
         domain.max_vcpus = u32::from(vcpus);
-        domain.shared_info = self
-            .hv
-            .frames
-            .allocate_shared(&self.hv.machine, id)
-            .expect("memory")
-            .0;
+        domain.shared_info = self.hv.frames.allocate_shared(&self.hv.machine, id).expect("memory").0;
         domain.events.set_limit(events::PORT_LIMIT_DEFAULT);
         let shared_info = domain.shared_info;
         for number in 0..vcpus {
@@ -79,31 +72,16 @@ impl World {
             domain.vcpus[usize::from(number)] = Some(vcpu);
         }
         self.hv.domains.insert(domain);
-        grants::init(
-            &mut self.hv,
-            id,
-            grants::GRANT_FRAMES_DEFAULT,
-            grants::MAPTRACK_FRAMES_DEFAULT,
-        )
-        .expect("memory");
+        grants::init(&mut self.hv, id, grants::GRANT_FRAMES_DEFAULT, grants::MAPTRACK_FRAMES_DEFAULT).expect("memory");
         let space = self.space(id);
         for vcpu in 0..vcpus {
-            base::set_tables(
-                &mut self.hv,
-                VcpuRef { domain: id, vcpu },
-                space.root,
-                Mfn::NONE,
-            )
-            .expect("valid tables");
+            base::set_tables(&mut self.hv, VcpuRef { domain: id, vcpu }, space.root, Mfn::NONE).expect("valid tables");
         }
         space
     }
 
     fn frame(&mut self, id: DomId) -> Mfn {
-        self.hv
-            .frames
-            .allocate_for(&self.hv.machine, id)
-            .expect("memory")
+        self.hv.frames.allocate_for(&self.hv.machine, id).expect("memory")
     }
 
     fn put(&self, table: Mfn, index: usize, entry: u64) {
@@ -125,9 +103,7 @@ impl World {
     }
 
     pub fn vcpu(&mut self, domain: DomId, vcpu: u16) -> &mut Vcpu {
-        self.hv
-            .vcpu_mut(VcpuRef { domain, vcpu })
-            .expect("it was made")
+        self.hv.vcpu_mut(VcpuRef { domain, vcpu }).expect("it was made")
     }
 
     /// Makes a vCPU the one that runs; its domain's translations are dropped if another domain ran.
@@ -141,18 +117,10 @@ impl World {
 
     /// One hypercall of vCPU 0, not continued.
     pub fn try_call(&mut self, caller: DomId, number: Number, args: [u64; 5]) -> Outcome {
-        let who = VcpuRef {
-            domain: caller,
-            vcpu: 0,
-        };
+        let who = VcpuRef { domain: caller, vcpu: 0 };
         self.run(who);
         let mut regs = CpuUserRegs::default();
-        let mut call = Call {
-            hv: &mut self.hv,
-            cpu: 0,
-            who,
-            regs: &mut regs,
-        };
+        let mut call = Call { hv: &mut self.hv, cpu: 0, who, regs: &mut regs };
         match number {
             Number::Events => event_channel_op::handler(&mut call, args),
             Number::Grants => grant_table_op::handler(&mut call, args),
@@ -172,39 +140,21 @@ impl World {
     }
 
     /// Writes a value into the caller's first page and makes an event-channel hypercall with it; the value comes back changed.
-    pub fn event_op<T: FromBytes + IntoBytes + Immutable>(
-        &mut self,
-        caller: DomId,
-        operation: u32,
-        value: &mut T,
-    ) -> i64 {
+    pub fn event_op<T: FromBytes + IntoBytes + Immutable>(&mut self, caller: DomId, operation: u32, value: &mut T) -> i64 {
         self.write(caller, 0x100, value);
-        let result = self.call(
-            caller,
-            Number::Events,
-            [u64::from(operation), 0x100, 0, 0, 0],
-        );
+        let result = self.call(caller, Number::Events, [u64::from(operation), 0x100, 0, 0, 0]);
         *value = self.read(caller, 0x100);
         result
     }
 
     /// The same for an array and a grant-table hypercall.
-    pub fn grant_op<T: FromBytes + IntoBytes + Immutable + Copy>(
-        &mut self,
-        caller: DomId,
-        operation: u32,
-        values: &mut [T],
-    ) -> i64 {
+    pub fn grant_op<T: FromBytes + IntoBytes + Immutable + Copy>(&mut self, caller: DomId, operation: u32, values: &mut [T]) -> i64 {
         const AT: u64 = 0x1000;
         assert!(values.as_bytes().len() <= 0x2000);
         for (index, value) in values.iter().enumerate() {
             self.write(caller, AT + (index * size_of::<T>()) as u64, value);
         }
-        let result = self.call(
-            caller,
-            Number::Grants,
-            [u64::from(operation), AT, values.len() as u64, 0, 0],
-        );
+        let result = self.call(caller, Number::Grants, [u64::from(operation), AT, values.len() as u64, 0, 0]);
         for (index, value) in values.iter_mut().enumerate() {
             *value = self.read(caller, AT + (index * size_of::<T>()) as u64);
         }
@@ -214,20 +164,14 @@ impl World {
     /// Writes to a domain's memory as its kernel would.
     pub fn write<T: IntoBytes + Immutable>(&mut self, domain: DomId, address: u64, value: &T) {
         self.run(VcpuRef { domain, vcpu: 0 });
-        self.hv
-            .machine
-            .copy_to_guest(address, value.as_bytes())
-            .expect("mapped");
+        self.hv.machine.copy_to_guest(address, value.as_bytes()).expect("mapped");
     }
 
     /// Reads a domain's memory as its kernel would.
     pub fn read<T: FromBytes + IntoBytes>(&mut self, domain: DomId, address: u64) -> T {
         self.run(VcpuRef { domain, vcpu: 0 });
         let mut value = T::new_zeroed();
-        self.hv
-            .machine
-            .copy_from_guest(address, value.as_mut_bytes())
-            .expect("mapped");
+        self.hv.machine.copy_from_guest(address, value.as_mut_bytes()).expect("mapped");
         value
     }
 
@@ -261,51 +205,33 @@ impl World {
 
     fn info(&self, who: VcpuRef, offset: usize) -> &core::sync::atomic::AtomicU64 {
         let vcpu = self.hv.vcpu(who).expect("exists");
-        self.hv
-            .machine
-            .word(Mfn(vcpu.info_mfn), (vcpu.info_offset as usize + offset) / 8)
+        self.hv.machine.word(Mfn(vcpu.info_mfn), (vcpu.info_offset as usize + offset) / 8)
     }
 
     pub fn upcall_due(&self, domain: DomId, vcpu: u16) -> bool {
-        self.info(
-            VcpuRef { domain, vcpu },
-            offset_of!(VcpuInfo, evtchn_upcall_pending),
-        )
-        .load(SeqCst)
-            & 0xff
-            != 0
+        self.info(VcpuRef { domain, vcpu }, offset_of!(VcpuInfo, evtchn_upcall_pending)).load(SeqCst) & 0xff != 0
     }
 
     pub fn selector(&self, domain: DomId, vcpu: u16) -> u64 {
-        self.info(
-            VcpuRef { domain, vcpu },
-            offset_of!(VcpuInfo, evtchn_pending_sel),
-        )
-        .load(SeqCst)
+        self.info(VcpuRef { domain, vcpu }, offset_of!(VcpuInfo, evtchn_pending_sel)).load(SeqCst)
     }
 
     /// Clears upcall and selector without looking at ports.
     pub fn drop_upcall(&self, domain: DomId, vcpu: u16) {
         let who = VcpuRef { domain, vcpu };
-        self.info(who, offset_of!(VcpuInfo, evtchn_upcall_pending))
-            .fetch_and(!0xff, SeqCst);
-        self.info(who, offset_of!(VcpuInfo, evtchn_pending_sel))
-            .store(0, SeqCst);
+        self.info(who, offset_of!(VcpuInfo, evtchn_upcall_pending)).fetch_and(!0xff, SeqCst);
+        self.info(who, offset_of!(VcpuInfo, evtchn_pending_sel)).store(0, SeqCst);
     }
 
     /// Handles an upcall as a guest does; the ports whose events it found.
     pub fn take_upcall(&self, domain: DomId, vcpu: u16) -> Vec<u32> {
         let who = VcpuRef { domain, vcpu };
-        self.info(who, offset_of!(VcpuInfo, evtchn_upcall_pending))
-            .fetch_and(!0xff, SeqCst);
-        let words = self
-            .info(who, offset_of!(VcpuInfo, evtchn_pending_sel))
-            .swap(0, SeqCst);
+        self.info(who, offset_of!(VcpuInfo, evtchn_upcall_pending)).fetch_and(!0xff, SeqCst);
+        let words = self.info(who, offset_of!(VcpuInfo, evtchn_pending_sel)).swap(0, SeqCst);
         let mut found = vec![];
         for port in (0..NR_CHANNELS_2L).filter(|port| words & 1 << (port / 64) != 0) {
             if self.is_pending(domain, port) && !self.is_masked(domain, port) {
-                let (mfn, word, bit) =
-                    self.port_bit(domain, offset_of!(SharedInfo, evtchn_pending), port);
+                let (mfn, word, bit) = self.port_bit(domain, offset_of!(SharedInfo, evtchn_pending), port);
                 self.hv.machine.word(mfn, word).fetch_and(!bit, SeqCst);
                 found.push(port);
             }
@@ -316,36 +242,22 @@ impl World {
     /// What the running domain reaches at an address, as the processor would: the frame, and whether it may be written.
     pub fn reach(&self, address: u64) -> Option<(Mfn, bool)> {
         let machine = &self.hv.machine;
-        let access = |write| {
-            machine
-                .mmu
-                .translate(&machine.memory, 0, machine.root(), address, write)
-        };
-        access(true)
-            .map(|mfn| (mfn, true))
-            .or_else(|_| access(false).map(|mfn| (mfn, false)))
-            .ok()
+        let access = |write| machine.mmu.translate(&machine.memory, 0, machine.root(), address, write);
+        access(true).map(|mfn| (mfn, true)).or_else(|_| access(false).map(|mfn| (mfn, false))).ok()
     }
 
     /// What page tables make reachable of the first 512 pages, and if they are those that run, what the processor remembers.
     pub fn reachable(&self, root: Mfn) -> Vec<(Mfn, bool)> {
         let walked = (0..512).filter_map(|page| self.walk(root, page << 12));
         let remembered = self.hv.machine.mmu.translations();
-        let cached = remembered
-            .iter()
-            .filter(|(_, _, entry)| entry.root == root)
-            .map(|(_, _, entry)| (entry.mfn, entry.writable));
+        let cached = remembered.iter().filter(|(_, _, entry)| entry.root == root).map(|(_, _, entry)| (entry.mfn, entry.writable));
         walked.chain(cached).collect()
     }
 
     fn walk(&self, root: Mfn, address: u64) -> Option<(Mfn, bool)> {
         let (mut table, mut writable) = (root, true);
         for shift in [39, 30, 21, 12] {
-            let entry = self
-                .hv
-                .machine
-                .word(table, (address >> shift) as usize & 511)
-                .load(SeqCst);
+            let entry = self.hv.machine.word(table, (address >> shift) as usize & 511).load(SeqCst);
             if entry & pte::PRESENT == 0 {
                 return None;
             }
@@ -362,9 +274,7 @@ impl World {
             for table in (0..domain.grants.count()).filter_map(|index| domain.grants.frame(index)) {
                 let entries = (0..512).map(|slot| self.hv.machine.word(table, slot).load(SeqCst));
                 let used = entries.filter(|entry| entry & u64::from(abi::grant::GTF_READING) != 0);
-                permitted
-                    .mappings
-                    .extend(used.map(|entry| ((entry >> 16) as DomId, Mfn(entry >> 32))));
+                permitted.mappings.extend(used.map(|entry| ((entry >> 16) as DomId, Mfn(entry >> 32))));
             }
         }
         check(&self.hv, &permitted);
@@ -373,10 +283,8 @@ impl World {
     /// All invariants of events and grants.
     pub fn check(&self) {
         for domain in self.hv.domains.iter() {
-            events::check(&self.hv, domain.id)
-                .unwrap_or_else(|what| panic!("events of {}: {what}", domain.id));
-            grants::check(&self.hv, domain.id)
-                .unwrap_or_else(|what| panic!("grants of {}: {what}", domain.id));
+            events::check(&self.hv, domain.id).unwrap_or_else(|what| panic!("events of {}: {what}", domain.id));
+            grants::check(&self.hv, domain.id).unwrap_or_else(|what| panic!("grants of {}: {what}", domain.id));
         }
     }
 }
