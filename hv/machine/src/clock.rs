@@ -9,10 +9,10 @@ use crate::processor::{cpuid, tsc};
 
 /// The PIT's frequency in Hz.
 const PIT_HZ: u64 = 1_193_182;
-/// How long a run of the calibration takes, in PIT ticks (4 ms).
-const PIT_TICKS: u16 = 4_773;
-/// How many runs there are.
-const RUNS: usize = 5;
+/// How long the calibration takes at least, in PIT ticks (10 ms).
+const PIT_TICKS: u16 = 11_932;
+/// How often the clocks are read for one moment.
+const READINGS: usize = 16;
 
 static TSC_AT_BOOT: AtomicU64 = AtomicU64::new(0);
 static TSC_KHZ: AtomicU32 = AtomicU32::new(0);
@@ -24,8 +24,8 @@ static WALLCLOCK: AtomicU64 = AtomicU64::new(0);
 
 /// Measures the TSC (returned in kHz) and, in the same window, whatever `ticks` counts (returned per second).
 pub fn init(ticks: impl Fn() -> u64) -> u64 {
-    let (tsc_elapsed, ticks_elapsed) = measure(ticks);
-    let khz = tsc_elapsed * PIT_HZ / u64::from(PIT_TICKS) / 1000;
+    let (pit_elapsed, tsc_elapsed, ticks_elapsed) = measure(ticks);
+    let khz = tsc_elapsed * PIT_HZ / pit_elapsed / 1000;
     let (mul, shift) = scale(khz.max(1) * 1000);
     TSC_KHZ.store(khz as u32, Ordering::Relaxed);
     MUL.store(mul, Ordering::Relaxed);
@@ -33,25 +33,59 @@ pub fn init(ticks: impl Fn() -> u64) -> u64 {
     STABLE.store(u32::from(invariant_tsc()), Ordering::Relaxed);
     TSC_AT_BOOT.store(tsc(), Ordering::Relaxed);
     WALLCLOCK.store(crate::rtc::seconds() * 1_000_000_000, Ordering::Relaxed);
-    ticks_elapsed * PIT_HZ / u64::from(PIT_TICKS)
+    ticks_elapsed * PIT_HZ / pit_elapsed
 }
 
-/// The shortest of several runs: whatever disturbs a run (an SMI, a host that was busy) makes it longer.
-fn measure(ticks: impl Fn() -> u64) -> (u64, u64) {
-    (0..RUNS).map(|_| run(&ticks)).min_by_key(|&(tsc, _)| tsc).unwrap_or((1, 1))
+/// What all clocks showed at one moment.
+struct Moment {
+    pit: u16,
+    tsc: u64,
+    other: u64,
+    /// TSC ticks that reading took: how sharp the moment is.
+    blur: u64,
 }
 
-/// One run of PIT channel 2 from `PIT_TICKS` to zero: (TSC ticks, other ticks).
-fn run(ticks: &impl Fn() -> u64) -> (u64, u64) {
-    outb(0x61, inb(0x61) & !2 | 1); // gate on, speaker off
-    outb(0x43, 0xb0); // channel 2, both bytes, mode 0: output rises at zero
-    outb(0x42, PIT_TICKS as u8);
-    let (start, other) = (tsc(), ticks());
-    outb(0x42, (PIT_TICKS >> 8) as u8); // this starts it
-    while inb(0x61) & 0x20 == 0 {
-        core::hint::spin_loop();
+/// PIT, TSC and other ticks between two moments. What disturbs us between them (an SMI, a host that was busy) does not matter, since all clocks go
+/// on; only if it lasts until the PIT's counter has run out is there nothing to measure.
+fn measure(ticks: impl Fn() -> u64) -> (u64, u64, u64) {
+    loop {
+        outb(0x61, inb(0x61) & !2 | 1); // gate on, speaker off
+        outb(0x43, 0xb0); // channel 2, both bytes, mode 0: output rises at zero
+        outb(0x42, 0xff);
+        outb(0x42, 0xff); // this starts it
+        let first = moment(&ticks);
+        while first.pit.saturating_sub(latch()) < PIT_TICKS && !ran_out() {
+            core::hint::spin_loop();
+        }
+        let last = moment(&ticks);
+        if !ran_out() && first.pit > last.pit {
+            return (u64::from(first.pit - last.pit), last.tsc - first.tsc, last.other.wrapping_sub(first.other));
+        }
     }
-    (tsc() - start, ticks().wrapping_sub(other))
+}
+
+/// The sharpest of several readings.
+fn moment(ticks: &impl Fn() -> u64) -> Moment {
+    let read = |_| {
+        let before = tsc();
+        let (pit, other) = (latch(), ticks());
+        let after = tsc();
+        Moment { pit, tsc: before.midpoint(after), other, blur: after - before }
+    };
+    let first = read(0);
+    (1..READINGS).map(read).fold(first, |best, next| if next.blur < best.blur { next } else { best })
+}
+
+/// The counter of PIT channel 2, which counts down.
+fn latch() -> u16 {
+    outb(0x43, 0x80);
+    let low = inb(0x42);
+    u16::from_le_bytes([low, inb(0x42)])
+}
+
+/// Whether it has passed zero.
+fn ran_out() -> bool {
+    inb(0x61) & 0x20 != 0
 }
 
 /// CPUID 0x80000007 EDX bit 8. QEMU's emulated TSC ticks with the virtual clock whatever the processor does, so a processor that
