@@ -40,6 +40,12 @@ pub fn shutdown(domain: &DomainRef) -> Result<DomId> {
     ask(domain, "poweroff")
 }
 
+/// The number of a domain that has been asked to end and has not yet.
+pub fn stopping(domain: &DomainRef) -> Option<DomId> {
+    let id = table::resolve_guest(domain).ok()?;
+    table::with(|table| table.get(&id).filter(|domain| domain.state == State::Stopping).map(|_| id))
+}
+
 /// Asks a domain to restart.
 pub fn reboot(domain: &DomainRef) -> Result<DomId> {
     ask(domain, "reboot")

@@ -52,7 +52,9 @@ async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, Str
 }
 
 async fn shut_down(domain: &DomainRef, wait: bool) -> Result {
-    let id = request::shutdown(domain)?;
+    // Whom somebody has asked already can still be waited for.
+    let asked = if wait { request::stopping(domain) } else { None };
+    let id = asked.map_or_else(|| request::shutdown(domain), Ok)?;
     if wait { attach::wait_for_end(id).await } else { Ok(()) }
 }
 
