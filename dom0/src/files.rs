@@ -2,10 +2,10 @@
 
 use alloc::boxed::Box;
 
-use dom0_core::fs::Tree;
 use crate::log::log;
-use pv_guest_sdk::{BootInfo, println};
+use dom0_core::fs::Tree;
 use pv_guest_sdk::sync::IrqMutex;
+use pv_guest_sdk::{BootInfo, println};
 
 static TREE: IrqMutex<Option<&'static Tree<'static>>> = IrqMutex::new(None);
 

@@ -26,11 +26,7 @@ pub async fn line(prompt: &str, input: &mut Input) -> String {
             0x15 => {
                 line.drain(..).for_each(|_| terminal::write_raw(b"\x08 \x08"));
             }
-            8 | 0x7f => {
-                if line.pop().is_some() {
-                    terminal::write_raw(b"\x08 \x08");
-                }
-            }
+            8 | 0x7f if line.pop().is_some() => terminal::write_raw(b"\x08 \x08"),
             byte if (byte >= 32 || byte == b'\t') && line.len() < LONGEST => {
                 line.push(byte);
                 terminal::write_raw(&[byte]);

@@ -4,7 +4,7 @@
 //! typed ahead, and a terminal that does not answer (a script, a log) is found out by a time-out, once.
 
 use alloc::collections::VecDeque;
-use core::future::{poll_fn, Future};
+use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 
