@@ -35,7 +35,8 @@ fn all_frames() -> Outcome {
         }
     }
     same!(update(slot, 0), Ok(()));
-    holds!(ours > 1000 && refused > 1000);
+    // Only the first domain's frames are sure to be there.
+    holds!(refused > 1000 && (ours > 1000 || !BootInfo::get().is_some_and(BootInfo::is_initial_domain)));
     Ok(())
 }
 
