@@ -88,7 +88,12 @@ fn count_lists(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {
                 }
             }
         }
-        assert_eq!(total, hv.frames.of(domain).total, "the account of domain {domain}");
+        let account = hv.frames.of(domain);
+        assert_eq!(total, account.total, "the account of domain {domain}");
+        assert_eq!((lists.lingering.len() + lists.released.len()) as u64, account.given_back, "what domain {domain} gave back");
+        if total != 0 {
+            check_tables(hv, domain);
+        }
         for &mfn in &lists.work {
             let usage = hv.frames.get(mfn).expect("RAM is on the list").usage();
             assert!(usage.queued() && usage.kind().below().is_some(), "{mfn:?} is to be taken apart: {usage:?}");
@@ -97,6 +102,15 @@ fn count_lists(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {
     }
     let marked = frames(hv).filter(|&mfn| hv.frames.known(mfn).usage().queued()).count();
     assert_eq!(marked, queued, "frames marked as queued are on a list");
+}
+
+fn check_tables(hv: &Hypervisor<FakeMachine>, domain: DomId) {
+    let of_domain = frames(hv).map(|mfn| hv.frames.known(mfn)).filter(|frame| frame.belongs_to(domain));
+    let usages: Vec<_> = of_domain.map(|frame| frame.usage()).collect();
+    let tables = usages.iter().filter(|usage| usage.count() != 0 && usage.kind().level().is_some()).count();
+    let pinned = usages.iter().filter(|usage| usage.pinned()).count();
+    let account = hv.frames.of(domain);
+    assert_eq!((account.tables, account.pinned), (tables as u64, pinned as u64), "the page tables of domain {domain}");
 }
 
 fn count_vcpus(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {

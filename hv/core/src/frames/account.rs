@@ -13,6 +13,12 @@ pub struct DomainFrames {
     pub total: u64,
     /// How many frames hold the hypervisor's objects for it.
     pub overhead: u64,
+    /// How many of `total` it gave back.
+    pub given_back: u64,
+    /// How many frames are held as page tables.
+    pub tables: u64,
+    /// How many of those are pinned.
+    pub pinned: u64,
     /// Its frames that it has not given back.
     pub(super) allocated: u32,
     /// Frames that it gave back and that are still referred to.
@@ -27,7 +33,19 @@ pub struct DomainFrames {
 
 impl DomainFrames {
     pub(super) const fn new() -> Self {
-        DomainFrames { limit: 0, total: 0, overhead: 0, allocated: 0, lingering: 0, released: 0, work: 0, closed: false }
+        DomainFrames {
+            limit: 0,
+            total: 0,
+            overhead: 0,
+            given_back: 0,
+            tables: 0,
+            pinned: 0,
+            allocated: 0,
+            lingering: 0,
+            released: 0,
+            work: 0,
+            closed: false,
+        }
     }
 
     /// True if nothing of the domain is left, so that its number can name another.

@@ -289,6 +289,7 @@ impl Frames {
         let account = &mut self.accounts[usize::from(domain)];
         account::unlink(self.table, &mut account.heads(), mfn.0 as u32);
         account::link(self.table, &mut account.lingering, mfn.0 as u32);
+        account.given_back += 1;
         self.put_ref(mfn);
         Ok(())
     }
@@ -311,6 +312,12 @@ impl Frames {
     /// The next frame on the list after one that [`Frames::first_of`] or this told.
     pub fn next_of(&self, mfn: Mfn) -> Option<Mfn> {
         some(self.known(mfn).next.load(Relaxed))
+    }
+
+    /// The account of the domain that owns a frame, to count the frame as a page table or as none.
+    pub(crate) fn account_of(&mut self, frame: &Frame) -> &mut DomainFrames {
+        let Owner::Domain(domain) = frame.owner() else { panic!("only domains have page tables") };
+        &mut self.accounts[usize::from(domain)]
     }
 
     /// Refuses a dying domain anything new.
@@ -375,6 +382,7 @@ impl Frames {
         } else {
             account::unlink(self.table, &mut account.heads(), mfn.0 as u32);
             account.total -= 1;
+            account.given_back -= 1;
         }
         frame.set_stamp(self.clock.now());
         self.buddy.give(self.table, mfn.0 as u32, 0);

@@ -4,9 +4,8 @@ use abi::control::{self, CAP_NONE, DomainInfo, MachineInfo};
 use abi::sched::SHUTDOWN_CRASH;
 
 use crate::domain::Domain;
-use crate::frames::PageType;
 use crate::hypervisor::Hypervisor;
-use crate::ids::{DomId, MAX_DOMAINS, MAX_VCPUS};
+use crate::ids::{MAX_DOMAINS, MAX_VCPUS};
 use crate::machine::Machine;
 use crate::sched::Scheduler;
 
@@ -14,7 +13,6 @@ use crate::sched::Scheduler;
 pub fn domain_info<M: Machine>(hv: &Hypervisor<M>, from: u32) -> Option<DomainInfo> {
     let domain = hv.domains.iter().find(|domain| u32::from(domain.id) >= from)?;
     let account = hv.frames.of(domain.id);
-    let counts = Counts::of(hv, domain.id);
     Some(DomainInfo {
         domid: domain.id.into(),
         flags: flags(domain),
@@ -26,12 +24,12 @@ pub fn domain_info<M: Machine>(hv: &Hypervisor<M>, from: u32) -> Option<DomainIn
         max_frames: account.limit,
         shared_info_mfn: domain.shared_info,
         cpu_time_ns: hv.processor_time(domain.id),
-        pinned_tables: counts.pinned,
+        pinned_tables: account.pinned,
         mapped_grants: domain.grants.mapped().into(),
         bound_ports: domain.events.open().into(),
         foreign_mappings: 0,
-        page_table_frames: counts.tables,
-        frames_held_by_others: account.total - counts.allocated,
+        page_table_frames: account.tables,
+        frames_held_by_others: account.given_back,
         cap: CAP_NONE,
         handle: domain.handle,
         ..DomainInfo::default()
@@ -53,30 +51,6 @@ fn flags(domain: &Domain) -> u32 {
     .into_iter()
     .filter_map(|(set, flag)| set.then_some(flag))
     .sum()
-}
-
-/// A walk of a domain's frames.
-#[derive(Default)]
-struct Counts {
-    allocated: u64,
-    tables: u64,
-    pinned: u64,
-}
-
-impl Counts {
-    fn of<M: Machine>(hv: &Hypervisor<M>, domain: DomId) -> Counts {
-        let mut counts = Counts::default();
-        let mut next = hv.frames.first_of(domain);
-        while let Some(mfn) = next {
-            let usage = hv.frames.get(mfn).expect("it is on the list").usage();
-            counts.allocated += 1;
-            counts.tables +=
-                u64::from(usage.count() != 0 && matches!(usage.kind(), PageType::L1 | PageType::L2 | PageType::L3 | PageType::L4));
-            counts.pinned += u64::from(usage.pinned());
-            next = hv.frames.next_of(mfn);
-        }
-        counts
-    }
 }
 
 /// Facts about the machine. Those that `platform` knows are its own: CPUs and ECAM ranges.

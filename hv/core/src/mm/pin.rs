@@ -21,6 +21,7 @@ impl<M: Machine> Mm<'_, M> {
             return Err(Errno::INVAL.into());
         }
         frame.set_usage(frame.usage().set_pinned(true));
+        self.frames.account_of(frame).pinned += 1;
         Ok(())
     }
 
@@ -34,6 +35,7 @@ impl<M: Machine> Mm<'_, M> {
             return Err(Errno::INVAL);
         }
         frame.set_usage(frame.usage().set_pinned(false));
+        self.frames.account_of(frame).pinned -= 1;
         self.put_frame_as(mfn);
         Ok(())
     }

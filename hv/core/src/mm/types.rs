@@ -39,8 +39,12 @@ impl<M: Machine> Mm<'_, M> {
         match usage.kind() {
             PageType::None | PageType::Writable => frame.set_usage(usage),
             PageType::Descriptor => frame.set_usage(usage.set_validated(false)),
-            PageType::L1 => self.take_apart_l1(mfn, frame),
+            PageType::L1 => {
+                self.frames.account_of(frame).tables -= 1;
+                self.take_apart_l1(mfn, frame);
+            }
             PageType::L2 | PageType::L3 | PageType::L4 => {
+                self.frames.account_of(frame).tables -= 1;
                 frame.set_usage(usage.set_validated(false));
                 self.set_partial(mfn, frame, abi::layout::ENTRIES);
                 self.frames.queue(mfn);
@@ -89,7 +93,11 @@ impl<M: Machine> Mm<'_, M> {
             PageType::Descriptor => self.validate_descriptors(mfn, frame),
             PageType::L1 => self.validate_l1(mfn, frame),
             PageType::L2 | PageType::L3 | PageType::L4 => self.validate_upper(mfn, frame, want),
+        }?;
+        if want.level().is_some() {
+            self.frames.account_of(frame).tables += 1;
         }
+        Ok(())
     }
 
     /// Marks a table at count zero as holding the references of its first `progress` entries. It holds itself from now on.
