@@ -24,7 +24,10 @@ const TRIES: usize = 4;
 /// Resolves a page fault, or delivers it.
 #[inline(never)]
 pub fn page_fault<M: Machine>(call: &mut Call<'_, M>, info: ExceptionInfo) {
-    if let Some(page) = call.hv.machine.ldt_page(info.fault_address) {
+    // The processor's own access, not the guest's.
+    if info.error_code & USER == 0
+        && let Some(page) = call.hv.machine.ldt_page(info.fault_address)
+    {
         return ldt_fault(call, info, page);
     }
     if info.error_code & (PRESENT | WRITE) == PRESENT | WRITE && emulate_write(call, info.fault_address) {
