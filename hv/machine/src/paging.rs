@@ -182,7 +182,7 @@ pub fn init(info: &BootInfo, ram_end: u64, memory: &mut BootMemory) -> u64 {
 fn map_image(root: u64, memory: &mut BootMemory) {
     let image = image();
     for (section, flags) in [(image.text, 0), (image.rodata, NO_EXECUTE), (image.data, WRITABLE | NO_EXECUTE)] {
-        for address in (section.start..section.end).step_by(4096) {
+        for address in (section.start..section.end).step_by(4096).filter(|&address| !crate::percpu::is_guard_page(address)) {
             map_page(root, address, address - IMAGE_OFFSET, flags, memory);
         }
     }

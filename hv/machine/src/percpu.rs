@@ -83,6 +83,11 @@ pub fn id() -> usize {
     0
 }
 
+/// True for the lowest page of a CPU's stack, which stays unmapped: a stack that grows into it ends in #DF, which has a stack of its own.
+pub fn is_guard_page(address: u64) -> bool {
+    STACKS.iter().any(|stack| stack.get() as u64 == address)
+}
+
 /// The top of a CPU's stack.
 pub fn stack_top(cpu: usize) -> *mut StackTop {
     let end = STACKS[cpu].get() as usize + STACK_SIZE;
