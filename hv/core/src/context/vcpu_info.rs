@@ -7,7 +7,7 @@ use abi::shared_info::VcpuInfo;
 use crate::events;
 use crate::frames::PageType;
 use crate::hypervisor::Hypervisor;
-use crate::ids::{Mfn, VcpuRef};
+use crate::ids::{DomId, Mfn, VcpuRef};
 use crate::machine::Machine;
 use crate::mm::Stop;
 
@@ -24,7 +24,7 @@ pub fn register<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, mfn: Mfn, offs
     if hv.vcpu(who).ok_or(Errno::NOENT)?.info_registered {
         return Err(Errno::BUSY);
     }
-    hv.mm().get_frame_as(mfn, who.domain, PageType::Writable).map_err(Stop::errno)?;
+    hold(hv, mfn, who.domain).map_err(Stop::errno)?;
     let vcpu = hv.vcpu_mut(who).ok_or(Errno::NOENT)?;
     let (old_mfn, old_offset) = (Mfn(vcpu.info_mfn), vcpu.info_offset as usize);
     vcpu.info_mfn = mfn.0;
@@ -36,6 +36,16 @@ pub fn register<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, mfn: Mfn, offs
     events::vcpu_info_moved(hv, who);
     hv.republish_clock(who);
     Ok(())
+}
+
+fn hold<M: Machine>(hv: &mut Hypervisor<M>, mfn: Mfn, owner: DomId) -> Result<(), Stop> {
+    let held = hv.mm().get_frame_as(mfn, owner, PageType::Writable);
+    if held != Err(Stop::Preempted) {
+        return held;
+    }
+    // It was a table until a moment ago, and is taken apart now.
+    hv.mm().settle(owner);
+    hv.mm().get_frame_as(mfn, owner, PageType::Writable)
 }
 
 /// Lets go of a vCPU's `vcpu_info`, wherever it is. The vCPU never runs again.
