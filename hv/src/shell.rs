@@ -6,6 +6,7 @@ use hv_core::frames::Frames;
 use hv_core::hypervisor::Hypervisor;
 use hv_core::ids::{CpuId, DOM0, VcpuRef};
 use hv_core::machine::Machine;
+use hv_core::mm::ldt;
 use hv_core::sched::{MachineExit, Next};
 use hv_core::traps::{self, ExceptionInfo, Way};
 use hv_machine::lock::{self, Guard, Lock};
@@ -162,6 +163,7 @@ fn unload(state: &mut State, cpu: CpuId, regs: &CpuUserRegs) {
 }
 
 fn load(state: &mut State, cpu: CpuId, who: VcpuRef, regs: &mut CpuUserRegs) {
+    ldt::prepare(state, who);
     let vcpu = state.vcpu(who).expect("the scheduler names vCPUs that exist");
     *regs = vcpu.regs;
     state.machine.load_vcpu(vcpu);

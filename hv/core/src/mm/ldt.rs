@@ -62,6 +62,25 @@ pub fn frame<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, index: usize) -> 
     Ok(mfn)
 }
 
+/// Sees to it that the pages of the LDT which a vCPU's data selectors name are there, before they are loaded: the processor's fault could
+/// not be resolved then. What cannot be had is left out, and its selector becomes null.
+pub fn prepare<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) {
+    let Some(vcpu) = hv.vcpu(who).filter(|vcpu| vcpu.ldt_entries != 0) else { return };
+    let regs = &vcpu.regs;
+    for selector in [regs.ds, regs.es, regs.fs, regs.gs] {
+        if let Some(page) = page_of(selector) {
+            let _ = frame(hv, who, page);
+        }
+    }
+}
+
+/// The page of the LDT that a selector's descriptor lies in; none if it is one of the GDT.
+pub fn page_of(selector: u16) -> Option<usize> {
+    /// Selectors of the LDT have this bit.
+    const TABLE_INDICATOR: u16 = 1 << 2;
+    (selector & TABLE_INDICATOR != 0).then_some(usize::from(selector >> 12))
+}
+
 /// The address space changes: what is mapped of the LDT comes from the old one.
 pub(super) fn forget<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef) {
     if hv.vcpu(who).is_some_and(|vcpu| vcpu.ldt_entries != 0)
