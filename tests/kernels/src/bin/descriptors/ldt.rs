@@ -4,7 +4,10 @@ use domus_test_kernels::report::{Check, Outcome};
 use domus_test_kernels::scratch::{PAGE, Page, address, ext, leaf, update};
 use domus_test_kernels::{caught, holds, same, tables, trap, user, user_code};
 use pv_guest_sdk::abi::Errno;
+use pv_guest_sdk::abi::hypercall::SET_SEGMENT_BASE;
 use pv_guest_sdk::abi::mmu::{EXT_NEW_BASEPTR, EXT_SET_LDT, pte};
+use pv_guest_sdk::abi::segment::BASE_GS_USER_SEL;
+use pv_guest_sdk::{hypercall, time};
 
 use crate::descriptor::{code64, data};
 
@@ -16,6 +19,9 @@ pub const CHECKS: &[Check] = &[
     ("an LDT in a page that is mapped writable faults", writable),
     ("a page of the LDT in use is no longer writable", stays),
     ("the LDT goes with the address space and comes back", switched),
+    ("a selector of the LDT survives a block", block),
+    ("a selector of the LDT survives a block after a change of address space", block_after_switch),
+    ("user mode's GS can be given a selector of the LDT", user_gs),
     ("a bad descriptor in the LDT is never used", bad),
 ];
 
@@ -67,6 +73,7 @@ fn load() -> Outcome {
 
 user_code! {
     user_ud2: "ud2";
+    user_read_gs: "mov eax, gs", "ret";
 }
 
 fn run() -> Outcome {
@@ -127,6 +134,64 @@ fn switched() -> Outcome {
     let back = caught!("mov ds, eax", in("eax") 0x0fu32);
     off();
     holds!(other.is_none() && back.is_none());
+    same!(page.unprotect(), Ok(()));
+    Ok(())
+}
+
+fn data_selector() -> u64 {
+    let selector: u64;
+    // SAFETY: reads a selector.
+    unsafe { core::arch::asm!("mov {0:e}, ds", out(reg) selector) };
+    selector & 0xffff
+}
+
+fn block() -> Outcome {
+    let page = table();
+    same!(set(page.address, 512), Ok(()));
+    let loaded = caught!("mov ds, eax", in("eax") 0x0fu32);
+    time::sleep(2_000_000);
+    let after = data_selector();
+    off();
+    holds!(loaded.is_none());
+    same!(after, 0x0f);
+    same!(page.unprotect(), Ok(()));
+    Ok(())
+}
+
+fn block_after_switch() -> Outcome {
+    let page = table();
+    let second = tables::second_root();
+    same!(set(page.address, 512), Ok(()));
+    let loaded = caught!("mov ds, eax", in("eax") 0x0fu32);
+    same!(ext(EXT_NEW_BASEPTR, second, 0), Ok(()));
+    same!(ext(EXT_NEW_BASEPTR, tables::kernel_root_mfn(), 0), Ok(()));
+    time::sleep(2_000_000);
+    let after = data_selector();
+    off();
+    holds!(loaded.is_none());
+    same!(after, 0x0f);
+    same!(page.unprotect(), Ok(()));
+    Ok(())
+}
+
+fn user_gs() -> Outcome {
+    user::set_up();
+    let page = table();
+    same!(set(page.address, 512), Ok(()));
+    let load = |selector: u64| {
+        // SAFETY: this kernel does not use GS.
+        unsafe { hypercall::call(SET_SEGMENT_BASE, [BASE_GS_USER_SEL.into(), selector, 0, 0, 0]) }
+    };
+    // One that cannot be loaded is null then, and no error.
+    let results = [load(0x0f), load(0xffff), load(0x1234)];
+    let (trap, value) = user::call(user_read_gs, |_| {});
+    let good = load(0x0f);
+    let (_, selector) = user::call(user_read_gs, |_| {});
+    let _ = load(0);
+    off();
+    same!(results, [Ok(0); 3]);
+    same!((trap.is_none(), value & 0xffff), (true, 0));
+    same!((good, selector & 0xffff), (Ok(0), 0x0f));
     same!(page.unprotect(), Ok(()));
     Ok(())
 }
