@@ -162,9 +162,11 @@ pub fn save_fpu(area: &mut [u8; 512]) {
     unsafe { asm!("clts", "fxsave64 [{}]", in(reg) area.as_mut_ptr(), options(nostack)) };
 }
 
-/// Loads the FPU.
+/// Loads the FPU. Where no exception is pending AMD's processors keep the last instruction's and operand's addresses, which would show
+/// another guest's (XSA-52): so the last one is an instruction of ours.
 #[inline]
 pub fn load_fpu(area: &[u8; 512]) {
-    // SAFETY: as in `save_fpu`; MXCSR was masked when a guest gave the area, so FXRSTOR does not fault.
-    unsafe { asm!("clts", "fxrstor64 [{}]", in(reg) area.as_ptr(), options(nostack)) };
+    // SAFETY: as in `save_fpu`; MXCSR was masked when a guest gave the area, so FXRSTOR does not fault. Nor does FILD, which reads the
+    // area's first word: what was pending is cleared, and the stack emptied.
+    unsafe { asm!("clts", "fnclex", "emms", "fild word ptr [{0}]", "fxrstor64 [{0}]", in(reg) area.as_ptr(), options(nostack)) };
 }
