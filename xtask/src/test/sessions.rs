@@ -63,6 +63,9 @@ struct Session {
     /// Whether instructions are counted.
     #[serde(default)]
     icount: bool,
+    /// Whether the archive lacks Dom0, so that nothing runs.
+    #[serde(default)]
+    without_dom0: bool,
     /// Whether Debian's generic kernel is needed.
     #[serde(default)]
     generic_linux: bool,
@@ -121,6 +124,7 @@ fn read(folder: &Path) -> Result<Vec<(String, Session)>> {
 /// What all sessions share.
 struct Stage {
     hypervisor: PathBuf,
+    dom0: PathBuf,
     base: Archive,
     kernels: Vec<Program>,
 }
@@ -129,10 +133,9 @@ impl Stage {
     fn set(workspace: &Workspace, kernels: bool) -> Result<Self> {
         deps::qemu()?;
         let mut base = Archive::default();
-        base.copy("boot/dom0", &compile::dom0(workspace)?)?;
         guests::add(workspace, &mut base)?;
         let kernels = if kernels { compile::kernels(workspace)? } else { Vec::new() };
-        Ok(Self { hypervisor: compile::hypervisor(workspace)?, base, kernels })
+        Ok(Self { hypervisor: compile::hypervisor(workspace)?, dom0: compile::dom0(workspace)?, base, kernels })
     }
 
     fn play(&self, workspace: &Workspace, session: &Session) -> Result<Verdict> {
@@ -151,7 +154,7 @@ impl Stage {
             serial: vec![Serial::Stdio, Serial::File(log.clone())],
             extra: Vec::new(),
         };
-        let plan = Plan { terminal: false, log: Some(log), timeout: Some(Duration::from_secs(session.timeout)) };
+        let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(Duration::from_secs(session.timeout)) };
         let report = domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())?;
         let verdict = judge(session, &report)?;
         if verdict != Verdict::Success {
@@ -162,6 +165,9 @@ impl Stage {
 
     fn tree(&self, workspace: &Workspace, session: &Session) -> Result<Archive> {
         let mut tree = self.base.clone();
+        if !session.without_dom0 {
+            tree.copy("boot/dom0", &self.dom0)?;
+        }
         if session.generic_linux {
             guests::add_generic(workspace, &mut tree)?;
         }
