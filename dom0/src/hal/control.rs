@@ -5,26 +5,49 @@ use alloc::string::String;
 
 use abi::Errno;
 use abi::context::VcpuGuestContext;
-use abi::control::{LogRead, OP_LOG_READ, OP_VCPU_CONTEXT, VcpuContext};
+use abi::control::{self, LogRead, OP_LOG_READ, OP_VCPU_CONTEXT, VcpuContext};
 use pv_guest_sdk::hypercall;
 
 /// Room for the extra version (`xen_extraversion_t` of `version.h`).
 const EXTRAVERSION_BYTES: usize = 16;
 
 /// Any operation whose structure names no buffer.
+///
+/// # Panics
+/// If the structure is another operation's.
 pub fn op<T: Plain>(operation: u32, argument: &mut T) -> Result<(), Errno> {
-    // SAFETY: `Plain` structures hold no addresses; their operations read and write the structure alone.
+    assert!(T::OPERATIONS.contains(&operation), "the structure of the operation");
+    // SAFETY: it is the operation's structure (asserted), and those below hold no addresses: the operation reads and writes it alone.
     unsafe { pv_guest_sdk::control::op(operation, argument) }.map(|_| ())
 }
 
-/// A structure of the control ABI that names no buffer.
-pub trait Plain {}
-impl Plain for abi::control::MachineInfo {}
-impl Plain for abi::control::DomainCreate {}
-impl Plain for abi::control::Domain {}
-impl Plain for abi::control::DomainInfo {}
-impl Plain for abi::control::DomainLimits {}
-impl Plain for abi::control::Power {}
+/// A structure of the control ABI that names no buffer. Only here can a structure become one.
+pub trait Plain: plain::Sealed {
+    /// The operations that it belongs to.
+    const OPERATIONS: &'static [u32];
+}
+
+mod plain {
+    pub trait Sealed {}
+}
+
+macro_rules! plain {
+    ($($structure:ident: $($operation:ident),+;)+) => {$(
+        impl plain::Sealed for control::$structure {}
+        impl Plain for control::$structure {
+            const OPERATIONS: &'static [u32] = &[$(control::$operation),+];
+        }
+    )+};
+}
+
+plain! {
+    MachineInfo: OP_MACHINE_INFO;
+    DomainCreate: OP_DOMAIN_CREATE;
+    Domain: OP_DOMAIN_DESTROY, OP_DOMAIN_PAUSE, OP_DOMAIN_UNPAUSE;
+    DomainInfo: OP_DOMAIN_INFO;
+    DomainLimits: OP_DOMAIN_LIMITS;
+    Power: OP_POWER;
+}
 
 /// Reads the hypervisor's log from byte `sequence` on; (bytes read, where to go on).
 pub fn read_log(sequence: u64, into: &mut [u8]) -> Result<(usize, u64), Errno> {
