@@ -443,11 +443,29 @@ fn play(ops: &[(usize, Op)]) {
     }
     lifecycle::reap(&mut world.kit.hv);
     world.check();
+    let named = named_by_first(&world);
     for id in 1..DOMAINS as DomId {
         let held = world.kit.hv.frames.of(id).total != 0;
         let stays = world.kit.hv.domain(id).is_some_and(|domain| domain.grants.in_use() == 0 && !held);
         assert!(!stays, "domain {id} stays although nobody holds anything of it");
+        for mfn in frames_of(&world, id) {
+            assert!(named.contains(&mfn), "{mfn:?} of the dead domain {id} is left, and nobody maps it");
+        }
     }
+}
+
+fn frames_of(world: &World, id: DomId) -> Vec<Mfn> {
+    let frames = &world.kit.hv.frames;
+    let own = |mfn: &Mfn| frames.get(*mfn).is_some_and(|frame| frame.belongs_to(id) && !frame.shared());
+    (0..frames.stats().end).map(Mfn).filter(own).collect()
+}
+
+/// The frames that the L1 tables of domain 0 name, reachable or not.
+fn named_by_first(world: &World) -> Vec<Mfn> {
+    let hv = &world.kit.hv;
+    let tables = frames_of(world, 0).into_iter().filter(|&mfn| hv.frames.get(mfn).is_some_and(|frame| frame.usage().is(PageType::L1)));
+    let entries = tables.flat_map(|table| (0..512).map(move |index| hv.machine.word(table, index).load(Relaxed)));
+    entries.filter(|entry| entry & pte::PRESENT != 0).map(|entry| Mfn((entry & pte::ADDR_MASK) >> 12)).collect()
 }
 
 fn cases() -> u32 {
