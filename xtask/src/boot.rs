@@ -49,7 +49,7 @@ impl Hypervisors {
         let log = tempfile::Builder::new().prefix("domus-").suffix(".log").tempfile_in(&self.logs)?;
         let mut machine = machine(&self.domus, elf, setup);
         machine.serial = vec![Serial::Stdio, Serial::File(log.path().to_owned())];
-        let plan = Plan { terminal: false, log: Some(log.path().to_owned()), timeout: Some(setup.timeout) };
+        let plan = Plan { terminal: false, input: false, log: Some(log.path().to_owned()), timeout: Some(setup.timeout) };
         domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())
     }
 

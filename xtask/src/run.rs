@@ -65,7 +65,7 @@ fn boot(machine: &Machine, console: Console, log: PathBuf, timeout: Option<Durat
     if console == Console::Terminal {
         say(&format!("Ctrl-A X leaves QEMU; the hypervisor's log is {}", log.display()));
     }
-    let plan = Plan { terminal: console != Console::Output, log: Some(log), timeout };
+    let plan = Plan { terminal: console.is_terminal(), input: console == Console::Pipe, log: Some(log), timeout };
     let mut sink: Box<dyn Write> = if console == Console::Terminal { Box::new(io::sink()) } else { Box::new(io::stderr()) };
     let report = domus::run(machine, &plan, &mut io::stdout(), &mut sink)?;
     if let Some(complaint) = report.complaint() {
@@ -132,21 +132,28 @@ enum Console {
     Terminal,
     /// A person before a first domain of their own; the log is shown.
     TerminalWithLog,
-    /// A pipe or a file: output only.
+    /// A script that types: input from a pipe or a file, output anywhere.
+    Pipe,
+    /// Commands that were named beforehand: output only.
     Output,
 }
 
 impl Console {
     fn choose(options: &cli::Run) -> Self {
         let person = io::stdin().is_terminal() && io::stdout().is_terminal();
-        match (person && options.exec.is_empty(), &options.initial_domain) {
-            (true, None) => Self::Terminal,
-            (true, Some(_)) => Self::TerminalWithLog,
-            (false, _) => Self::Output,
+        match (options.exec.is_empty(), person, &options.initial_domain) {
+            (false, ..) => Self::Output,
+            (true, false, _) => Self::Pipe,
+            (true, true, None) => Self::Terminal,
+            (true, true, Some(_)) => Self::TerminalWithLog,
         }
     }
 
+    fn is_terminal(self) -> bool {
+        matches!(self, Self::Terminal | Self::TerminalWithLog)
+    }
+
     fn serial(self) -> Serial {
-        if self == Self::Output { Serial::Stdio } else { Serial::Terminal }
+        if self.is_terminal() { Serial::Terminal } else { Serial::Stdio }
     }
 }

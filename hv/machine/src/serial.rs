@@ -45,7 +45,9 @@ fn probe(base: u16) -> bool {
     outb(base + DATA, 1);
     outb(base + INTERRUPT_ENABLE, 0);
     outb(base + LINE, 3);
-    outb(base + FIFO, 0xc7);
+    // Switching the FIFO on empties it: if something was typed already, it stays off.
+    let typed = inb(base + STATUS) & STATUS_RECEIVED != 0;
+    outb(base + FIFO, if typed { 0 } else { 0xc7 });
     outb(base + MODEM, 0x0b);
     true
 }

@@ -55,6 +55,8 @@ pub enum Ended {
 pub struct Plan {
     /// Pass our own terminal to the process, and do not watch its output.
     pub terminal: bool,
+    /// Without a terminal: pass our standard input on all the same.
+    pub input: bool,
     /// The file that the process writes its log to.
     pub log: Option<PathBuf>,
     /// How long it may take.
@@ -73,7 +75,8 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
     if plan.terminal {
         command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
     } else {
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let input = if plan.input { Stdio::inherit() } else { Stdio::null() };
+        command.stdin(input).stdout(Stdio::piped());
     }
     let interrupted = interruption()?;
     let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
