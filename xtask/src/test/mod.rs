@@ -6,6 +6,7 @@
 mod compare;
 mod docs;
 mod kernels;
+mod miri;
 mod mutations;
 mod sessions;
 mod source;
@@ -29,5 +30,6 @@ pub fn run(workspace: &Workspace, options: &cli::Test) -> Result<u8> {
     compare::steps(workspace, &mut suite);
     sessions::steps(workspace, &mut suite);
     mutations::steps(workspace, &mut suite);
+    miri::steps(workspace, &mut suite);
     Ok(suite.finish())
 }
