@@ -80,7 +80,8 @@ pub fn write_anyway(line: fmt::Arguments<'_>) {
     }
     match LOG.try_lock() {
         Some(mut log) => drop(writeln!(log, "{line}")),
-        None => drop(writeln!(Raw, "{line}\r")),
+        // Whoever holds it may be in the middle of a line, a guest's even: this must not look like its rest.
+        None => drop(write!(Raw, "\r\n{line}\r\n")),
     }
 }
 

@@ -107,6 +107,8 @@ mod tests {
     fn a_line_in_the_middle_does_not() {
         assert_eq!(outcome("domus-exit: 0\n[0.2] d1: more\n"), Outcome::Missing);
         assert_eq!(outcome("[0.1] d1 says domus-exit: 0\n"), Outcome::Missing);
+        assert_eq!(outcome("(d1) domus-exit: 0\n"), Outcome::Missing);
+        assert_eq!(outcome("(d1) hypervisor panic: no\ndomus-exit: 0\n"), Outcome::Exit(0));
     }
 
     #[test]
