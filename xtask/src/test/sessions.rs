@@ -51,6 +51,9 @@ struct Session {
     /// Regular expressions with a group: each must match at least twice, and the group must be the same everywhere.
     #[serde(default)]
     same: Vec<String>,
+    /// Figures with limits.
+    #[serde(default)]
+    limits: Vec<Limit>,
     /// Regular expressions that must match somewhere in the hypervisor's log.
     #[serde(default)]
     log: Vec<String>,
@@ -72,6 +75,33 @@ struct Session {
     /// How long the host waits, in seconds.
     #[serde(default = "default_timeout")]
     timeout: u64,
+}
+
+/// A limit of how much a number may grow.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Limit {
+    /// What is limited.
+    what: String,
+    /// A regular expression whose group is the number.
+    number: String,
+    /// From which match to which, counted from 0.
+    between: [usize; 2],
+    /// The number may differ by this much.
+    at_most: u64,
+}
+
+impl Limit {
+    /// What is wrong, if something is.
+    fn complaint(&self, console: &str) -> Result<Option<String>> {
+        let number = regex(&self.number)?;
+        let numbers: Vec<u64> = number.captures_iter(console).filter_map(|c| c.get(1)?.as_str().parse().ok()).collect();
+        let [Some(first), Some(second)] = self.between.map(|at| numbers.get(at)) else {
+            return Ok(Some(format!("{}: {:?} has {} matches", self.what, self.number, numbers.len())));
+        };
+        let difference = second.abs_diff(*first);
+        Ok((difference > self.at_most).then(|| format!("{}: {difference}, and {} at most", self.what, self.at_most)))
+    }
 }
 
 fn default_memory() -> u32 {
@@ -220,6 +250,11 @@ fn judge(session: &Session, report: &Report) -> Result<Verdict> {
             return Ok(Verdict::Failure(format!("{pattern:?} should be the same everywhere: {found:?}")));
         }
     }
+    for limit in &session.limits {
+        if let Some(complaint) = limit.complaint(&report.console)? {
+            return Ok(Verdict::Failure(complaint));
+        }
+    }
     for pattern in &session.log {
         if !regex(pattern)?.is_match(&report.log) {
             return Ok(Verdict::Failure(format!("the log does not have {pattern:?}")));
@@ -267,6 +302,14 @@ mod tests {
         assert_eq!(judge("exec = ['x']\nstatus = 1\nlog = ['crashed']", &report(1, "")), Verdict::Success);
         assert!(matches!(judge("exec = ['x']\nnever = ['oops']", &report(0, "oops")), Verdict::Failure(_)));
         assert!(matches!(judge("exec = ['x']\nlog = ['fine']", &report(0, "")), Verdict::Failure(_)));
+    }
+
+    #[test]
+    fn limits_hold() {
+        let session = |most| format!("exec = ['x']\n[[limits]]\nwhat = 'time'\nnumber = 't=(.*)'\nbetween = [0, 1]\nat-most = {most}");
+        assert_eq!(judge(&session(5), &report(0, "t=10\nt=15\n")), Verdict::Success);
+        assert!(matches!(judge(&session(4), &report(0, "t=10\nt=15\n")), Verdict::Failure(_)));
+        assert!(matches!(judge(&session(9), &report(0, "t=10\n")), Verdict::Failure(_)));
     }
 
     #[test]
