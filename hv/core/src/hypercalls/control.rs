@@ -24,6 +24,7 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     }
     match op {
         control::OP_MACHINE_INFO => {
+            lifecycle::reap(call.hv);
             let info = lifecycle::machine_info(call.hv);
             call.write(at, &info).map_err(Errno::from).into()
         }
