@@ -197,8 +197,8 @@ layout! {
         @64 mapped_grants: u64,
         /// Event channels in use.
         @72 bound_ports: u64,
-        /// Frames of others that its page tables map other than by grant.
-        @80 foreign_mappings: u64,
+        /// 0.
+        @80 _reserved0: u64,
         /// Frames in use as page tables.
         @88 page_table_frames: u64,
         /// Its own frames that others map or hold.

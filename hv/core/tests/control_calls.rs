@@ -261,3 +261,15 @@ fn power_ends_the_machine_with_a_status() {
         assert!(world.kit.hv.cpus[0].reschedule);
     }
 }
+
+#[test]
+fn reserved_fields_must_be_zero() {
+    let mut world = world();
+    let create = DomainCreate { _reserved: 1, ..wanted(control::DOMID_ANY) };
+    assert_eq!(op(&mut world, control::OP_DOMAIN_CREATE, &create).0, error(Errno::INVAL));
+    assert_eq!(op(&mut world, control::OP_DOMAIN_PAUSE, &Domain { domid: 1, _pad: 1 }).0, error(Errno::INVAL));
+    let limits = DomainLimits { domid: 1, _pad: 1, ..DomainLimits::default() };
+    assert_eq!(op(&mut world, control::OP_DOMAIN_LIMITS, &limits).0, error(Errno::INVAL));
+    let context = VcpuContext { domid: 1, _pad: 1, ..VcpuContext::default() };
+    assert_eq!(op(&mut world, control::OP_VCPU_CONTEXT, &context).0, error(Errno::INVAL));
+}

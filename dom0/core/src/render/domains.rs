@@ -86,7 +86,6 @@ pub fn domain_info(domain: &DomainRow<'_>) -> String {
         ("page tables", format!("{} KiB, {} pinned", kib(info.page_table_frames), info.pinned_tables)),
         ("event channels", info.bound_ports.to_string()),
         ("mapped grants", info.mapped_grants.to_string()),
-        ("foreign mappings", info.foreign_mappings.to_string()),
         ("frames held by others", info.frames_held_by_others.to_string()),
     ])
 }
@@ -109,7 +108,6 @@ pub fn domain_info_json(domain: &DomainRow<'_>) -> String {
         "pinned_tables": info.pinned_tables,
         "event_channels": info.bound_ports,
         "mapped_grants": info.mapped_grants,
-        "foreign_mappings": info.foreign_mappings,
         "frames_held_by_others": info.frames_held_by_others,
     });
     format!("{object}\n")

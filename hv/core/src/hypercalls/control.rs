@@ -45,9 +45,15 @@ fn id(number: u32) -> Result<DomId, Errno> {
     DomId::try_from(number).map_err(|_| Errno::SRCH)
 }
 
+/// What is reserved must be 0, so that it can get a meaning later.
+fn zero(reserved: u64) -> Result<(), Errno> {
+    if reserved == 0 { Ok(()) } else { Err(Errno::INVAL) }
+}
+
 /// The other domain that a [`Domain`] structure names: existing, and not the caller.
 fn named<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<DomId, Errno> {
     let request: Domain = call.read(at)?;
+    zero(request._pad.into())?;
     let id = id(request.domid)?;
     call.hv.domains.get(id).ok_or(Errno::SRCH)?;
     if id == call.who.domain {
@@ -58,9 +64,7 @@ fn named<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<DomId, Errno> {
 
 fn create<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
     let mut request: DomainCreate = call.read(at)?;
-    if request.flags != 0 {
-        return Err(Errno::INVAL);
-    }
+    zero(u64::from(request.flags) | request._reserved)?;
     let wanted = match request.domid {
         control::DOMID_ANY => None,
         number => Some(DomId::try_from(number).map_err(|_| Errno::INVAL)?),
@@ -103,6 +107,7 @@ fn info<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
 
 fn limits<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
     let request: DomainLimits = call.read(at)?;
+    zero(request._pad.into())?;
     let id = id(request.domid)?;
     call.hv.domains.get(id).ok_or(Errno::SRCH)?;
     // Caps are not there yet.
@@ -120,6 +125,7 @@ fn limits<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
 
 fn context<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
     let request: VcpuContext = call.read(at)?;
+    zero(request._pad.into())?;
     let who = VcpuRef { domain: id(request.domid)?, vcpu: u16::try_from(request.vcpu).map_err(|_| Errno::NOENT)? };
     if who.domain == call.who.domain {
         return Err(Errno::INVAL);

@@ -27,7 +27,6 @@ pub fn domain_info<M: Machine>(hv: &Hypervisor<M>, from: u32) -> Option<DomainIn
         pinned_tables: account.pinned,
         mapped_grants: domain.grants.mapped().into(),
         bound_ports: domain.events.open().into(),
-        foreign_mappings: 0,
         page_table_frames: account.tables,
         frames_held_by_others: account.given_back,
         cap: CAP_NONE,
