@@ -27,10 +27,25 @@ pub async fn line(prompt: &str, input: &mut Input) -> String {
                 line.drain(..).for_each(|_| terminal::write_raw(b"\x08 \x08"));
             }
             8 | 0x7f if line.pop().is_some() => terminal::write_raw(b"\x08 \x08"),
+            0x1b => escape(input).await,
             byte if (byte >= 32 || byte == b'\t') && line.len() < LONGEST => {
                 line.push(byte);
                 terminal::write_raw(&[byte]);
             }
+            _ => {}
+        }
+    }
+}
+
+/// Takes what follows an ESC: a key that means nothing here, or the answer of a terminal that was slow to give it.
+async fn escape(input: &mut Input) {
+    if input.byte().await != b'[' {
+        return;
+    }
+    loop {
+        match input.byte().await {
+            b'R' => return input.note_late_answer(),
+            0x40..=0x7e => return,
             _ => {}
         }
     }

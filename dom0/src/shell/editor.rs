@@ -24,7 +24,7 @@ enum State {
     /// The terminal was not asked yet.
     New,
     Editing(Noline),
-    /// It does not answer.
+    /// It did not answer in time.
     Plain,
 }
 
@@ -36,6 +36,9 @@ impl Editor {
 
     /// Prompts and waits for a line. Ctrl-C gives an empty one.
     pub async fn line(&mut self, prompt: &str) -> String {
+        if matches!(self.state, State::Plain) && self.input.take_late_answer() {
+            self.state = State::New;
+        }
         if matches!(self.state, State::New) {
             let made = EditorBuilder::new_unbounded().with_unbounded_history().build_async(&mut self.input).await;
             self.state = made.map_or(State::Plain, State::Editing);

@@ -45,6 +45,7 @@ pub struct Input {
     /// The terminal's answer, not read by the editor yet.
     answer: VecDeque<u8>,
     asked: bool,
+    answered_late: bool,
 }
 
 impl Input {
@@ -56,6 +57,16 @@ impl Input {
         let mut byte = [0];
         terminal::read(&mut byte).await;
         byte[0]
+    }
+
+    /// The terminal has answered after all.
+    pub fn note_late_answer(&mut self) {
+        self.answered_late = true;
+    }
+
+    /// Whether it has, since this was asked last.
+    pub fn take_late_answer(&mut self) -> bool {
+        core::mem::take(&mut self.answered_late)
     }
 
     /// Waits for the terminal's answer.
