@@ -9,7 +9,7 @@
 //! that [`DOMID_ANY`] fits; an identifier that names no domain gets -ESRCH.
 
 /// The version of this interface. Any change to a struct or to an operation's meaning counts it up.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Result: the hypervisor's [`VERSION`]; no struct.
 pub const OP_VERSION: u32 = 0;
@@ -35,6 +35,15 @@ pub const OP_VCPU_CONTEXT: u32 = 8;
 pub const OP_LOG_READ: u32 = 9;
 /// [`Power`]: ends the machine; does not return.
 pub const OP_POWER: u32 = 10;
+
+/// [`MmioPermit`]: lets the calling domain map frames of device memory as `DOMID_IO`, or withdraws that. -EPERM for frames of memory, of the
+/// hypervisor's own devices, or that hold an MSI-X table; -ENOSPC if there are too many ranges; -EINVAL for an empty range or one that ends
+/// beyond the processor's addresses; -EBUSY if frames to be withdrawn are still mapped.
+pub const OP_MMIO_PERMIT: u32 = 11;
+/// [`MsiBind`]: binds an entry of a PCI function's MSI-X table to a new event channel of the caller, on its vCPU 0. Closing the event channel
+/// masks and unbinds the entry. The hypervisor alone writes the table. -ENODEV: no such function, or it has no MSI-X; -EINVAL: no such
+/// entry; -EEXIST: the entry is bound; -ENOSPC: no event channel or interrupt vector is free.
+pub const OP_MSI_BIND: u32 = 12;
 
 /// `domid` of [`DomainCreate`]: let the hypervisor choose.
 pub const DOMID_ANY: u32 = 0xffff_ffff;
@@ -80,6 +89,8 @@ pub const fn op_name(op: u32) -> Option<&'static str> {
         OP_VCPU_CONTEXT => "vcpu_context",
         OP_LOG_READ => "log_read",
         OP_POWER => "power",
+        OP_MMIO_PERMIT => "mmio_permit",
+        OP_MSI_BIND => "msi_bind",
         _ => return None,
     })
 }
@@ -259,6 +270,34 @@ layout! {
         @0 action: u32,
         /// The N in the log's last line, `domus-exit: N`.
         @4 status: u32,
+    }
+
+    /// Argument of [`OP_MMIO_PERMIT`].
+    MmioPermit [24] {
+        /// First machine frame.
+        @0 first_frame: u64,
+        /// How many.
+        @8 frames: u64,
+        /// 1 permits, 0 withdraws.
+        @16 allow: u32,
+        /// 0.
+        @20 _pad: u32,
+    }
+
+    /// Argument of [`OP_MSI_BIND`].
+    MsiBind [16] {
+        /// PCI segment.
+        @0 segment: u16,
+        /// PCI bus.
+        @2 bus: u8,
+        /// PCI device (bits 7-3) and function (bits 2-0).
+        @3 devfn: u8,
+        /// Entry of the function's MSI-X table.
+        @4 entry: u32,
+        /// Out: the event channel.
+        @8 port: u32,
+        /// 0.
+        @12 _pad: u32,
     }
 }
 

@@ -14,6 +14,7 @@ pub use zerocopy;
 #[macro_use]
 mod layout_macro;
 
+pub mod blkif;
 pub mod callback;
 pub mod console;
 pub mod context;
@@ -41,6 +42,7 @@ pub mod trap;
 pub mod vcpu;
 pub mod version;
 pub mod vm_assist;
+pub mod xenbus;
 pub mod xenstore;
 
 pub use domid::DomId;

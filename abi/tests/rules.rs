@@ -56,8 +56,8 @@ fn names_and_numbers_agree() {
     assert_eq!(hypercall::name(hypercall::CONTROL), Some("control"));
     assert_eq!(hypercall::name(11), None);
     assert!((0..u64::from(u16::MAX)).filter(|&n| hypercall::name(n).is_some()).all(|n| n < hypercall::COUNT as u64));
-    assert_eq!(control::op_name(control::OP_POWER), Some("power"));
-    assert_eq!(control::op_name(control::OP_POWER + 1), None);
+    assert_eq!(control::op_name(control::OP_MSI_BIND), Some("msi_bind"));
+    assert_eq!(control::op_name(control::OP_MSI_BIND + 1), None);
     for (name, errno) in xenstore::ERRORS {
         assert_eq!(errno.name(), name);
     }
