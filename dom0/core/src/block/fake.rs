@@ -44,7 +44,10 @@ impl FakeMemory {
         // A gap behind each buffer: pieces that run over are noticed.
         self.next.set(self.next.get() + (bytes.next_multiple_of(PAGE_BYTES) + PAGE_BYTES) as u64);
         self.pages.borrow_mut().insert(address, vec![0; bytes]);
-        let piece = |from: usize| Piece { address: address + from as u64, bytes: (bytes - from).min(PAGE_BYTES) as u32 };
+        let piece = |from: usize| {
+            let address = address + from as u64;
+            Piece { address, virt: address, bytes: (bytes - from).min(PAGE_BYTES) as u32 }
+        };
         FakeBuffer { memory: self.clone(), address, pieces: (0..bytes).step_by(PAGE_BYTES).map(piece).collect() }
     }
 

@@ -18,13 +18,37 @@ pub use error::DiskError;
 /// The unit of offsets and lengths, in bytes.
 pub const SECTOR: u64 = 512;
 
-/// Memory that a device can read or write: contiguous for the machine, and never across a page unless whoever made it knows better.
+/// Memory that a device can read or write: contiguous for the machine. Which memory that is, is nobody's business on the way down: only the
+/// device and, for a disk that is no device, whoever copies the bytes look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Machine address of its first byte.
     pub address: u64,
+    /// Virtual address of its first byte, where Dom0 has it mapped.
+    pub virt: u64,
     /// Its length in bytes.
     pub bytes: u32,
+}
+
+impl Piece {
+    /// The part from byte `from` to byte `to`, as far as the piece reaches.
+    #[must_use]
+    pub fn part(&self, from: u64, to: u64) -> Self {
+        let to = to.min(self.bytes.into());
+        let from = from.min(to);
+        Self { address: self.address + from, virt: self.virt + from, bytes: (to - from) as u32 }
+    }
+}
+
+/// The pieces of bytes `from` to `from + bytes` of what `pieces` make up.
+pub fn cut(pieces: &[Piece], from: u64, bytes: u64) -> impl Iterator<Item = Piece> {
+    let mut start = 0;
+    let parts = pieces.iter().map(move |piece| {
+        let begin = start;
+        start += u64::from(piece.bytes);
+        piece.part(from.saturating_sub(begin), from.saturating_add(bytes).saturating_sub(begin))
+    });
+    parts.filter(|part| part.bytes != 0)
 }
 
 /// The length of several pieces, in bytes.
@@ -141,5 +165,23 @@ pub fn check_range(info: &Info, offset: u64, bytes: u64) -> Result<(), DiskError
     match offset.checked_add(bytes) {
         Some(end) if end <= info.bytes => Ok(()),
         _ => Err(DiskError::OutOfRange),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn cutting_keeps_what_lies_inside() {
+        let piece = |address, bytes| Piece { address, virt: address + 1, bytes };
+        let pieces = [piece(0x1000, 0x1000), piece(0x9000, 0x200), piece(0x5000, 0x1000)];
+        let cut = |from, bytes| cut(&pieces, from, bytes).collect::<Vec<_>>();
+        assert_eq!(cut(0, 0x2200), pieces);
+        assert_eq!(cut(0xe00, 0x600), [piece(0x1e00, 0x200), piece(0x9000, 0x200), piece(0x5000, 0x200)]);
+        assert_eq!(cut(0x1000, 0x200), [piece(0x9000, 0x200)]);
+        assert_eq!(cut(0x2200, 0x200), []);
+        assert_eq!(cut(0x2000, u64::MAX), [piece(0x5e00, 0x200)]);
     }
 }
