@@ -38,7 +38,7 @@ pub const OP_POWER: u32 = 10;
 
 /// [`MmioPermit`]: lets the calling domain map frames of device memory as `DOMID_IO`, or withdraws that. -EPERM for frames of memory, of the
 /// hypervisor's own devices, or that hold an MSI-X table; -ENOSPC if there are too many ranges; -EINVAL for an empty range or one that ends
-/// beyond the processor's addresses; -EBUSY if frames to be withdrawn are still mapped.
+/// beyond the processor's addresses; -EBUSY if frames to be withdrawn are still mapped, or frames that were permitted together with them.
 pub const OP_MMIO_PERMIT: u32 = 11;
 /// [`MsiBind`]: binds an entry of a PCI function's MSI-X table to a new event channel of the caller, on its vCPU 0. Closing the event channel
 /// masks and unbinds the entry. The hypervisor alone writes the table. -ENODEV: no such function, or it has no MSI-X; -EINVAL: no such

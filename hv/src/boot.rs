@@ -17,6 +17,8 @@ use crate::shell;
 const FIRST_DOMAIN_PAGES: u64 = 16384;
 /// Memory below this is left to firmware and to the start of other CPUs.
 const LOW_MEMORY: u64 = 1 << 20;
+/// Where PCs have interrupt controllers and timers, and where writes of devices are interrupts: I/O APICs, HPET, the interrupt window.
+const CHIPSET: (u64, u64) = (0xfec0_0000, 0xff00_0000);
 /// The CPU that boots.
 const BOOT_CPU: usize = 0;
 
@@ -48,11 +50,18 @@ fn firmware(boot_info: &BootInfo, memory: &mut BootMemory) -> Platform {
     let view = BootView(RefCell::new(memory));
     let Some(tables) = Tables::find(&view, boot_info.rsdp) else {
         warn!("no ACPI tables: the machine cannot be switched off by software");
-        return Platform::UNKNOWN;
+        let mut unknown = Platform::UNKNOWN;
+        (unknown.own_devices[0], unknown.own_devices[1]) = (Some(CHIPSET), Some(apic::registers()));
+        return unknown;
     };
     power::init(Power::read(&tables).unwrap_or_default());
     let mut platform = Platform::UNKNOWN;
-    platform.cpus_present = Interrupts::read(&tables).map_or(1, |interrupts| interrupts.cpus.max(1));
+    let interrupts = Interrupts::read(&tables).unwrap_or_default();
+    platform.cpus_present = interrupts.cpus.max(1);
+    let io_apics = interrupts.io_apics().map(|address| (address, address + 4096));
+    for (slot, range) in platform.own_devices.iter_mut().zip([CHIPSET].into_iter().chain([apic::registers()]).chain(io_apics)) {
+        *slot = Some(range);
+    }
     for (index, slot) in platform.ecam.iter_mut().enumerate() {
         *slot = Ecam::read(&tables, index as u64);
     }

@@ -1,6 +1,6 @@
 //! Domus's control ABI, for privileged domains: hypercall 55 with its version; see [`abi::control`].
 
-use abi::control::{OP_VERSION, VERSION};
+use abi::control::{MachineInfo, MmioPermit, OP_MACHINE_INFO, OP_MMIO_PERMIT, OP_VERSION, VERSION};
 use abi::hypercall::CONTROL;
 
 use crate::hypercall::{self, Result};
@@ -24,4 +24,38 @@ pub fn version() -> Result<u32> {
 pub unsafe fn op<T>(operation: u32, argument: &mut T) -> Result {
     // SAFETY: the caller's obligation.
     unsafe { hypercall::call(CONTROL, [operation.into(), VERSION.into(), core::ptr::from_mut(argument) as u64, 0, 0]) }
+}
+
+/// What the machine is.
+///
+/// # Errors
+/// As for [`op`].
+pub fn machine_info() -> Result<MachineInfo> {
+    let mut info = MachineInfo::default();
+    // SAFETY: the structure of the operation, which names no memory.
+    unsafe { op(OP_MACHINE_INFO, &mut info) }?;
+    Ok(info)
+}
+
+/// Lets this domain map `frames` frames of device memory from machine frame `first_frame` on ([`crate::memory::map_device`]), until
+/// [`mmio_withdraw`].
+///
+/// # Errors
+/// -EPERM for memory, the hypervisor's own devices and frames that hold an MSI-X table; -ENOSPC for too many ranges; -EINVAL for none.
+pub fn mmio_permit(first_frame: u64, frames: u64) -> Result<()> {
+    mmio(first_frame, frames, 1)
+}
+
+/// Withdraws that.
+///
+/// # Errors
+/// -EBUSY while frames of a range that has some of these are mapped.
+pub fn mmio_withdraw(first_frame: u64, frames: u64) -> Result<()> {
+    mmio(first_frame, frames, 0)
+}
+
+fn mmio(first_frame: u64, frames: u64, allow: u32) -> Result<()> {
+    // SAFETY: the structure of the operation, which names no memory. What is permitted is not mapped by it.
+    unsafe { op(OP_MMIO_PERMIT, &mut MmioPermit { first_frame, frames, allow, _pad: 0 }) }?;
+    Ok(())
 }

@@ -15,7 +15,7 @@ use crate::progress::during;
 use crate::workspace::Workspace;
 use crate::{cli, compile};
 
-const SETUP: Setup = Setup { memory_mib: 1024, icount: true, timeout: Duration::from_secs(600) };
+const SETUP: Setup = Setup { memory_mib: 1024, icount: true, timeout: Duration::from_secs(600), devices: &[] };
 const PREFIX: &str = "domus-bench:";
 
 /// `cargo xtask bench`.

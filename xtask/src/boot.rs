@@ -29,6 +29,8 @@ pub struct Setup {
     pub icount: bool,
     /// How long the host waits.
     pub timeout: Duration,
+    /// Devices for the machine, as arguments of QEMU.
+    pub devices: &'static [&'static str],
 }
 
 impl Hypervisors {
@@ -72,6 +74,6 @@ fn machine(kernel: &Path, elf: &Path, setup: Setup) -> Machine {
         cpus: 1,
         icount: setup.icount,
         serial: Vec::new(),
-        extra: Vec::new(),
+        extra: setup.devices.iter().map(Into::into).collect(),
     }
 }

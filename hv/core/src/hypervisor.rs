@@ -4,6 +4,7 @@
 
 use crate::console::ConsoleInput;
 use crate::cpu::Cpu;
+use crate::devices::Devices;
 use crate::domain::{Domain, DomainTable};
 use crate::frames::Frames;
 use crate::ids::{DomId, MAX_CPUS, VcpuRef};
@@ -35,6 +36,8 @@ pub struct Hypervisor<M: Machine> {
     pub last_domain: DomId,
     /// What the boot code found out.
     pub platform: Platform,
+    /// What is known of devices.
+    pub devices: Devices,
 }
 
 impl<M: Machine> Hypervisor<M> {
@@ -51,6 +54,7 @@ impl<M: Machine> Hypervisor<M> {
             machine_exit: None,
             last_domain: 0,
             platform: Platform::UNKNOWN,
+            devices: Devices::new(),
         }
     }
 

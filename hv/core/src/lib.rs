@@ -14,6 +14,7 @@ pub mod call;
 pub mod console;
 pub mod context;
 pub mod cpu;
+pub mod devices;
 pub mod domain;
 pub mod hypercalls;
 pub mod hypervisor;

@@ -133,6 +133,10 @@ pub trait Machine: 'static {
     fn cpuid(&self, leaf: u32, subleaf: u32) -> [u32; 4];
     /// A model-specific register of the processor; none if it has no such register.
     fn read_msr(&self, number: u32) -> Option<u64>;
+    /// Reads a device's register of 32 bits at a physical address, uncached. The address is a multiple of 4 and no RAM.
+    fn mmio_read32(&self, address: u64) -> u32;
+    /// Writes one.
+    fn mmio_write32(&self, address: u64, value: u32);
     /// True if an interrupt waits for this CPU: long work should pause.
     fn interrupt_pending(&self) -> bool;
     /// Writes to the first domain's console (COM1).

@@ -9,9 +9,14 @@ pub struct Platform {
     pub cpus_present: u32,
     /// PCI configuration ranges.
     pub ecam: [Option<Ecam>; abi::control::MAX_ECAM],
+    /// The hypervisor's own devices, by physical address: first byte and the one behind the last. No domain gets them.
+    pub own_devices: [Option<(u64, u64)>; MAX_OWN_DEVICES],
 }
+
+/// Ranges of the hypervisor's own devices at most: the interrupt window, I/O APICs.
+pub const MAX_OWN_DEVICES: usize = 16;
 
 impl Platform {
     /// Nothing is known yet.
-    pub const UNKNOWN: Platform = Platform { cpus_present: 1, ecam: [None; abi::control::MAX_ECAM] };
+    pub const UNKNOWN: Platform = Platform { cpus_present: 1, ecam: [None; abi::control::MAX_ECAM], own_devices: [None; MAX_OWN_DEVICES] };
 }

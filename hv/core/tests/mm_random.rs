@@ -1,15 +1,17 @@
 //! Two hostile guests and a granting neighbour do whatever comes: after every operation the whole invariant holds.
 //!
 //! Guests write valid-looking entries into their own memory, ask for every type on every frame, map each other's frames, read and write through
-//! what their CPUs remember, abandon work half-way. Most operations are refused; the check counts everything anew after each.
+//! what their CPUs remember, map device memory that they are permitted or not, abandon work half-way. Most operations are refused; the check counts everything anew after each.
 
 use abi::memory::{OP_DECREASE_RESERVATION, OP_POPULATE_PHYSMAP};
 use abi::mmu::*;
+use domus_hv_core::devices::{self, Range};
 use domus_hv_core::fake::WINDOW;
 use domus_hv_core::fake::kit::{Guest, Kit, RO, RW, entry, slot};
 use domus_hv_core::hypercalls::mmuext_op;
 use domus_hv_core::ids::{CpuMask, DomId, Mfn, VcpuRef};
 use domus_hv_core::machine::Flush;
+use domus_hv_core::mm::update::Store;
 use domus_hv_core::mm::{Stop, ldt};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -17,6 +19,8 @@ use zerocopy::IntoBytes;
 
 const PAGES: usize = 14;
 const RAM: usize = 48;
+/// Frames behind RAM that the frame table has; more lie behind it.
+const HOLE: usize = 2;
 
 /// Which frame: one of the guest's own by its number there, one of the other's, or any.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,9 @@ enum Op {
     Descriptor { target: Which, index: usize, value: u64 },
     GrantMap { page: u64, target: usize, write: bool },
     GrantUnmap { page: u64, target: usize, write: bool },
+    Device { page: u64, mfn: u64, flags: u64 },
+    Permit { first: u64, count: u64 },
+    Withdraw { first: u64, count: u64 },
     Interrupts { every: u32 },
     Cpu { cpu: usize },
 }
@@ -67,6 +74,7 @@ fn flags() -> impl Strategy<Value = u64> {
         1 => Just(RW | pte::NX | pte::AVAIL),
         1 => Just(RW & !pte::PRESENT),
         1 => (0u64..512).prop_map(|low| low | pte::PRESENT),
+        2 => Just(RW | pte::PCD | pte::PWT),
     ]
 }
 
@@ -76,6 +84,11 @@ fn index() -> impl Strategy<Value = usize> {
 
 fn page() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 0..PAGES as u64, 1 => Just(511u64), 1 => Just(512u64), 1 => Just(0x000f_fff8_0000_0000u64), 1 => 512u64..520]
+}
+
+/// A frame of a device, now and then of RAM.
+fn device() -> impl Strategy<Value = u64> {
+    RAM as u64 - 1..RAM as u64 + 4
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -100,6 +113,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (which(), index(), any::<u64>()).prop_map(|(target, index, value)| Op::Descriptor { target, index, value }),
         2 => (page(), 0..PAGES, any::<bool>()).prop_map(|(page, target, write)| Op::GrantMap { page, target, write }),
         2 => (page(), 0..PAGES, any::<bool>()).prop_map(|(page, target, write)| Op::GrantUnmap { page, target, write }),
+        4 => (page(), device(), flags()).prop_map(|(page, mfn, flags)| Op::Device { page, mfn, flags }),
+        2 => (device(), 1u64..4).prop_map(|(first, count)| Op::Permit { first, count }),
+        1 => (device(), 1u64..4).prop_map(|(first, count)| Op::Withdraw { first, count }),
         1 => (0u32..4).prop_map(|every| Op::Interrupts { every }),
         1 => (0usize..2).prop_map(|cpu| Op::Cpu { cpu }),
     ]
@@ -112,7 +128,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let mut kit = Kit::new(RAM);
+        let mut kit = Kit::with_hole(RAM, HOLE);
         kit.set_cpus(2);
         let guests = [kit.guest(1, PAGES, 4), kit.guest(2, PAGES, 4)];
         World { kit, guests }
@@ -233,6 +249,22 @@ impl World {
                     self.kit.hv.flush(CpuMask(cpus.0), Flush::All);
                 }
             }
+            Op::Device { page, mfn, flags } => {
+                let root = self.root(id);
+                let mut mm = self.kit.hv.mm();
+                if let Some(slot) = mm.walk(root, at(page)) {
+                    let _ = mm.update_l1(slot, entry(Mfn(mfn), flags), abi::domid::IO, Store::Replace);
+                }
+            }
+            Op::Permit { first, count } => {
+                let range = Range::new(first, count).expect("a few frames");
+                let permitted = devices::permit(&mut self.kit.hv, id, range);
+                assert_eq!(permitted.is_ok(), first >= RAM as u64, "{first}");
+            }
+            Op::Withdraw { first, count } => {
+                let range = Range::new(first, count).expect("a few frames");
+                let _ = devices::withdraw(&mut self.kit.hv, id, range);
+            }
             Op::Interrupts { every } => self.kit.hv.machine.interrupt_every.set(if every == 1 { 2 } else { every }),
             Op::Cpu { cpu } => self.kit.hv.machine.cpu.set(cpu),
         }
@@ -253,6 +285,7 @@ fn play(ops: &[(usize, Op)]) {
     }
     let used = world.kit.hv.frames.stats();
     assert_eq!(used.free, RAM as u64 - 1, "both are gone: everything is free");
+    assert_eq!(world.kit.hv.frames.devices.iter().count(), 0, "and nobody may map a device");
 }
 
 /// A hundred, or as many as PROPTEST_CASES says.

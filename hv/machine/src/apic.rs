@@ -47,10 +47,15 @@ fn write(offset: u64, value: u32) {
     unsafe { register(offset).write_volatile(value) }
 }
 
+/// Where the local APIC's registers are, by physical address: first byte and the one behind the last.
+pub fn registers() -> (u64, u64) {
+    let base = msr::read(msr::APIC_BASE) & 0x000f_ffff_ffff_f000;
+    (base, base + 4096)
+}
+
 /// Maps and enables this CPU's local APIC; the timer still off.
 pub fn init(memory: &mut BootMemory) {
-    let base = msr::read(msr::APIC_BASE) & 0x000f_ffff_ffff_f000;
-    REGISTERS.store(crate::paging::map_device(0, base, memory), Ordering::Relaxed);
+    REGISTERS.store(crate::paging::map_device(0, registers().0, memory), Ordering::Relaxed);
     write(SPURIOUS, 0x100 | SPURIOUS_VECTOR);
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, 0xb); // by 1

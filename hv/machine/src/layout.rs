@@ -13,7 +13,7 @@ use hv_core::ids::Mfn;
 pub const M2P: u64 = 0xffff_8000_0000_0000;
 /// Per-CPU windows.
 pub const WINDOWS: u64 = 0xffff_8200_0000_0000;
-/// Device registers, uncached: the local APIC's page, then the I/O APIC's.
+/// Device registers, uncached: the local APIC's page, the I/O APIC's, then a page of each CPU for whatever device it looks at.
 pub const DEVICES: u64 = WINDOWS + (1 << 30);
 /// What to add to a physical address of the image.
 pub const IMAGE_OFFSET: u64 = 0xffff_8280_0000_0000;

@@ -6,6 +6,7 @@
 //! Invariants that the SAFETY comments argue from:
 //! - *Slots*: every top-level page table that is ever loaded has the hypervisor's entries in slots 256-271 ([`paging::fill_slots`]).
 //! - *Direct map*: every frame of RAM is mapped at [`layout::direct_frame`]; frame numbers come from the frame table, which holds only RAM.
+//! - *Device page*: each CPU has a page for device registers, which [`paging::device_page`] points at an address that is no RAM.
 //! - *Interrupts off*: in the hypervisor, except in [`processor::halt`], so per-CPU data has one user at a time.
 //! - *Copies*: guests' memory is touched only word by word as atomics, or by [`uaccess`].
 #![no_std]

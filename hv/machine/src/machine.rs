@@ -276,6 +276,18 @@ impl Machine for X86 {
         processor::cpuid(leaf, subleaf)
     }
 
+    fn mmio_read32(&self, address: u64) -> u32 {
+        let register = paging::device_page(percpu::id(), address & !3) as *const u32;
+        // SAFETY: *Device page*: just mapped, uncached, aligned; the address is no RAM, so reading it touches no object of ours.
+        unsafe { register.read_volatile() }
+    }
+
+    fn mmio_write32(&self, address: u64, value: u32) {
+        let register = paging::device_page(percpu::id(), address & !3) as *mut u32;
+        // SAFETY: *Device page*, as in `mmio_read32`.
+        unsafe { register.write_volatile(value) }
+    }
+
     fn interrupt_pending(&self) -> bool {
         apic::interrupt_pending()
     }

@@ -23,6 +23,13 @@ static IDLE_TABLE: AtomicU64 = AtomicU64::new(0);
 /// Physical addresses of the last-level tables of the CPU windows, 16 CPUs each.
 static WINDOW_TABLES: [AtomicU64; MAX_CPUS / 16] = [const { AtomicU64::new(0) }; MAX_CPUS / 16];
 
+/// Physical address of the last-level table of the device registers.
+static DEVICE_TABLE: AtomicU64 = AtomicU64::new(0);
+/// The page of the device registers that is CPU 0's own; those of the others follow.
+const FIRST_OWN_PAGE: u64 = 2;
+
+const _: () = assert!(FIRST_OWN_PAGE + MAX_CPUS as u64 <= 512, "one table holds them all");
+
 /// The top table that holds nothing but the hypervisor.
 pub fn idle_table() -> Mfn {
     Mfn::containing(IDLE_TABLE.load(Ordering::Relaxed))
@@ -173,7 +180,7 @@ pub fn init(info: &BootInfo, ram_end: u64, memory: &mut BootMemory) -> u64 {
         table.store(table_for(root, address, 1, 0, memory), Ordering::Relaxed);
     }
     // Its upper tables must exist before the first guest copies the slot.
-    table_for(root, DEVICES, 1, 0, memory);
+    DEVICE_TABLE.store(table_for(root, DEVICES, 1, 0, memory), Ordering::Relaxed);
     IDLE_TABLE.store(root, Ordering::Relaxed);
     load(Mfn::containing(root));
     m2p
@@ -192,6 +199,20 @@ fn map_image(root: u64, memory: &mut BootMemory) {
 pub fn map_device(index: u64, physical: u64, memory: &mut BootMemory) -> u64 {
     let address = DEVICES + 4096 * index;
     map_page(idle_table().address(), address, physical & !4095, WRITABLE | NO_EXECUTE | UNCACHED, memory);
+    address + physical % 4096
+}
+
+/// Points a CPU's own page of device registers at the page of a physical address, uncached; tells the linear address. It is for that CPU
+/// alone, until its next call.
+pub fn device_page(cpu: usize, physical: u64) -> u64 {
+    let index = FIRST_OWN_PAGE + cpu as u64;
+    let address = DEVICES + 4096 * index;
+    let slot = entry(DEVICE_TABLE.load(Ordering::Relaxed), index);
+    let wanted = physical & ADDRESS | WRITABLE | NO_EXECUTE | UNCACHED | PRESENT | GLOBAL;
+    if slot.load(Ordering::Relaxed) != wanted {
+        slot.store(wanted, Ordering::Relaxed);
+        crate::tlb::local(hv_core::machine::Flush::Page(address));
+    }
     address + physical % 4096
 }
 

@@ -224,7 +224,8 @@ pub unsafe fn map_frames(mfns: &[u64]) -> Result<Window> {
     unsafe { map_foreign(abi::domid::SELF, mfns, true) }
 }
 
-/// Maps device memory, uncached: `pages` pages from machine frame `first` on.
+/// Maps device memory, uncached: `pages` pages from machine frame `first` on, which [`crate::control::mmio_permit`] permits on Domus. On Xen
+/// the first domain may map devices as it is.
 ///
 /// # Safety
 /// The range must be a device's, and accesses must be what it expects: volatile, of the right width.

@@ -17,10 +17,12 @@ use crate::compile::{self, Program};
 use crate::workspace::Workspace;
 
 /// Generous: a slow host must not fail a test.
-pub const SETUP: Setup = Setup { memory_mib: 1024, icount: false, timeout: Duration::from_secs(300) };
+pub const SETUP: Setup = Setup { memory_mib: 1024, icount: false, timeout: Duration::from_secs(300), devices: &[] };
 
 /// Kernels that are no tests.
 const NO_TESTS: [&str; 1] = ["bench"];
+/// Devices that kernels want, as arguments of QEMU.
+const DEVICES: [(&str, &[&str]); 1] = [("domus-devices", &["-device", "virtio-rng-pci,disable-legacy=on,addr=5"])];
 /// Kernels that run as domain of a session, beside others.
 const FOR_SESSIONS: &str = "domu-";
 /// Kernels that use what only Domus has (its control ABI, for one).
@@ -56,7 +58,8 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
 }
 
 fn on_domus(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
-    let report = hypervisors.on_domus(&kernel.path, SETUP)?;
+    let devices = DEVICES.iter().find(|(name, _)| *name == kernel.name).map_or(SETUP.devices, |(_, devices)| devices);
+    let report = hypervisors.on_domus(&kernel.path, Setup { devices, ..SETUP })?;
     let verdict = match report.complaint() {
         Some(complaint) => Verdict::Failure(complaint.into()),
         None => match judge(&kernel.name, &report.console, report.status != 0) {

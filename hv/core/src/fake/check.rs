@@ -15,7 +15,7 @@ use crate::frames::{Owner, PageType};
 use crate::hypervisor::Hypervisor;
 use crate::ids::{DomId, MAX_DOMAINS, Mfn};
 use crate::machine::Machine;
-use crate::mm::entry::{ALLOWED_L1, ALLOWED_UPPER, frame_of, hypervisor_slot, present, writable};
+use crate::mm::entry::{ALLOWED_L1, ALLOWED_UPPER, UNCACHED, frame_of, hypervisor_slot, is_device, present, writable};
 
 /// References that something outside page tables, pins and vCPUs holds (grants, shared pages, tests).
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,8 @@ pub struct Permitted {
 struct Expected {
     refs: BTreeMap<u64, u64>,
     types: BTreeMap<u64, BTreeMap<u8, u32>>,
+    /// Entries that name device memory, by domain and frame.
+    devices: BTreeMap<(DomId, u64), u64>,
 }
 
 impl Expected {
@@ -64,6 +66,7 @@ pub fn check(hv: &Hypervisor<FakeMachine>, permitted: &Permitted) {
     for mfn in frames(hv) {
         compare(hv, mfn, &expected);
     }
+    compare_devices(hv, &expected);
     check_free(hv);
     check_caches(hv, permitted);
     check_roots(hv);
@@ -177,10 +180,21 @@ fn count_entry(
     expected: &mut Expected,
 ) {
     let at = || std::format!("entry {index} of {kind:?} {table:?}, {entry:#x},");
-    let allowed = if kind == PageType::L1 { ALLOWED_L1 & !pte::GLOBAL } else { ALLOWED_UPPER };
+    let device = kind == PageType::L1 && is_device(entry);
+    let allowed = match kind {
+        PageType::L1 if device => ALLOWED_L1 & !pte::GLOBAL | UNCACHED,
+        PageType::L1 => ALLOWED_L1 & !pte::GLOBAL,
+        _ => ALLOWED_UPPER,
+    };
     assert_eq!(entry & !allowed, 0, "{} has bits that are not allowed", at());
     assert_ne!(entry & pte::USER, 0, "{} lacks U", at());
     let child = frame_of(entry);
+    if device {
+        assert_eq!(entry & UNCACHED, UNCACHED, "{} lets a device be cached", at());
+        assert!(hv.frames.get(child).is_none(), "{} is for a device and names RAM", at());
+        *expected.devices.entry((owner, child.0)).or_default() += 1;
+        return;
+    }
     let frame = hv.frames.get(child).unwrap_or_else(|| panic!("{} names no RAM", at()));
     let may = frame.belongs_to(owner) || kind == PageType::L1 && permitted.mappings.contains(&(owner, child));
     assert!(may, "{} of domain {owner} names a frame of {:?}", at(), frame.owner());
@@ -214,6 +228,18 @@ fn compare(hv: &Hypervisor<FakeMachine>, mfn: Mfn, expected: &Expected) {
     }
 }
 
+/// Every entry for device memory is permitted and counted.
+fn compare_devices(hv: &Hypervisor<FakeMachine>, expected: &Expected) {
+    for &(domain, mfn) in expected.devices.keys() {
+        assert!(hv.frames.devices.permitted(domain, Mfn(mfn)), "domain {domain} maps device frame {mfn:#x} and may not");
+    }
+    for range in hv.frames.devices.iter() {
+        let found: u64 = expected.devices.range((range.domain, range.first)..(range.domain, range.end)).map(|(_, count)| count).sum();
+        assert_eq!(range.mapped, found, "entries that name {range:x?}");
+        assert!(!hv.frames.has_ram(range.first, range.end), "{range:x?} is no device's");
+    }
+}
+
 fn check_free(hv: &Hypervisor<FakeMachine>) {
     let free = frames(hv).filter(|&mfn| hv.frames.known(mfn).owner() == Owner::Free).count() as u64;
     assert_eq!(free, hv.frames.stats().free, "frames that are free");
@@ -221,7 +247,7 @@ fn check_free(hv: &Hypervisor<FakeMachine>) {
 
 /// True for a frame that no guest may ever write or have walked unseen.
 fn is_guarded(hv: &Hypervisor<FakeMachine>, mfn: Mfn) -> bool {
-    let frame = hv.frames.known(mfn);
+    let Some(frame) = hv.frames.get(mfn) else { return false };
     let usage = frame.usage();
     let special = usage.kind().level().is_some() || usage.kind() == PageType::Descriptor;
     frame.owner() == Owner::Hypervisor || special && (usage.count() != 0 || usage.partial())
@@ -231,8 +257,11 @@ fn is_guarded(hv: &Hypervisor<FakeMachine>, mfn: Mfn) -> bool {
 fn check_caches(hv: &Hypervisor<FakeMachine>, permitted: &Permitted) {
     for (cpu, page, translation) in hv.machine.mmu.translations() {
         let at = std::format!("CPU {cpu} translates page {page:#x} as {translation:?}:");
-        let frame = hv.frames.get(translation.mfn).unwrap_or_else(|| panic!("{at} no RAM"));
         let Owner::Domain(domain) = hv.frames.known(translation.root).owner() else { panic!("{at} a root without an owner") };
+        let Some(frame) = hv.frames.get(translation.mfn) else {
+            assert!(hv.frames.devices.permitted(domain, translation.mfn), "{at} device memory that it may not have");
+            continue;
+        };
         if translation.writable {
             assert!(!is_guarded(hv, translation.mfn), "{at} writable and {frame:?}");
         }

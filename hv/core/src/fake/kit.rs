@@ -80,9 +80,14 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// A hypervisor with `frames` frames of RAM, frame 0 reserved.
+    /// A hypervisor with `frames` frames of RAM, frame 0 reserved. What lies behind is devices'.
     pub fn new(frames: usize) -> Kit {
-        let table: Vec<Frame> = (0..frames).map(|_| Frame::absent()).collect();
+        Kit::with_hole(frames, 0)
+    }
+
+    /// The same with `hole` frames behind RAM that the frame table has and that are no RAM.
+    pub fn with_hole(frames: usize, hole: usize) -> Kit {
+        let table: Vec<Frame> = (0..frames + hole).map(|_| Frame::absent()).collect();
         let mut book = Frames::new(Vec::leak(table));
         book.reserve(Mfn(0), Mfn(1));
         book.add_region(Mfn(1), Mfn(frames as u64));

@@ -52,6 +52,8 @@ pub struct FakeMachine {
     pub debug: Cell<[u64; 8]>,
     /// How often descriptor tables were loaded anew.
     pub reloads: Cell<u32>,
+    /// Registers of devices: those that are there, by physical address.
+    pub registers: RefCell<BTreeMap<u64, u32>>,
     /// An interrupt is seen as waiting at every n-th look; 0 is never.
     pub interrupt_every: Cell<u32>,
     looks: Cell<u32>,
@@ -77,6 +79,7 @@ impl FakeMachine {
             task_switched: Cell::new(false),
             debug: Cell::default(),
             reloads: Cell::new(0),
+            registers: RefCell::default(),
             interrupt_every: Cell::new(0),
             looks: Cell::new(0),
             objects: RefCell::default(),
@@ -95,6 +98,9 @@ impl FakeMachine {
     /// The access faults.
     pub fn guest_read(&self, address: u64) -> Result<u64, Refused> {
         let mfn = self.mmu.translate(&self.memory, self.cpu.get(), self.root(), address, false)?;
+        if self.memory.is_device(mfn) {
+            return Ok(0);
+        }
         Ok(self.memory.word(mfn, (address as usize & 0xfff) >> 3).load(Relaxed))
     }
 
@@ -104,6 +110,9 @@ impl FakeMachine {
     /// The access faults.
     pub fn guest_write(&self, address: u64, value: u64) -> Result<(), Refused> {
         let mfn = self.mmu.translate(&self.memory, self.cpu.get(), self.root(), address, true)?;
+        if self.memory.is_device(mfn) {
+            return Ok(());
+        }
         self.memory.word(mfn, (address as usize & 0xfff) >> 3).store(value, Relaxed);
         Ok(())
     }
@@ -150,7 +159,10 @@ impl FakeMachine {
             let offset = at as usize & (PAGE_SIZE - 1);
             let count = (length - done).min(PAGE_SIZE - offset);
             let mfn = self.mmu.translate(&self.memory, self.cpu.get(), self.root(), at, write).map_err(|_| GuestFault)?;
-            piece(mfn, offset, done..done + count);
+            // What a device answers does not matter here.
+            if !self.memory.is_device(mfn) {
+                piece(mfn, offset, done..done + count);
+            }
             done += count;
         }
         Ok(())
@@ -335,6 +347,19 @@ impl Machine for FakeMachine {
 
     fn read_msr(&self, _: u32) -> Option<u64> {
         None
+    }
+
+    fn mmio_read32(&self, address: u64) -> u32 {
+        assert!(address.is_multiple_of(4) && self.memory.is_device(Mfn::containing(address)), "{address:#x} is no register");
+        // As on a bus where nobody answers.
+        self.registers.borrow().get(&address).copied().unwrap_or(u32::MAX)
+    }
+
+    fn mmio_write32(&self, address: u64, value: u32) {
+        assert!(address.is_multiple_of(4) && self.memory.is_device(Mfn::containing(address)), "{address:#x} is no register");
+        if let Some(register) = self.registers.borrow_mut().get_mut(&address) {
+            *register = value;
+        }
     }
 
     fn interrupt_pending(&self) -> bool {

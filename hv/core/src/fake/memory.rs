@@ -23,6 +23,11 @@ impl Memory {
         }
     }
 
+    /// True for a frame that is no RAM but a device's.
+    pub fn is_device(&self, mfn: Mfn) -> bool {
+        mfn.0 as usize >= self.frames()
+    }
+
     /// How many frames there are.
     pub fn frames(&self) -> usize {
         self.m2p.len()

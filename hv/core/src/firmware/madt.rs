@@ -2,6 +2,8 @@
 
 use super::{Physical, Tables, number};
 
+/// I/O APICs that are remembered.
+pub const MAX_IO_APICS: usize = 14;
 /// More records than any machine has.
 const MAX_RECORDS: usize = 4096;
 
@@ -25,6 +27,7 @@ pub struct Interrupts {
     pub cpus: u32,
     io_apic: u64,
     io_apic_base: u32,
+    io_apics: [u64; MAX_IO_APICS],
     overrides: [Option<(u8, u32, u16)>; 16],
 }
 
@@ -50,9 +53,15 @@ impl Interrupts {
         match number::<1>(memory, at) {
             0 => self.cpus += (number::<4>(memory, at + 4) & 1) as u32,
             9 => self.cpus += (number::<4>(memory, at + 8) & 1) as u32,
-            1 if self.io_apic == 0 => {
-                self.io_apic = number::<4>(memory, at + 4);
-                self.io_apic_base = number::<4>(memory, at + 8) as u32;
+            1 => {
+                let address = number::<4>(memory, at + 4);
+                if self.io_apic == 0 {
+                    self.io_apic = address;
+                    self.io_apic_base = number::<4>(memory, at + 8) as u32;
+                }
+                if let Some(slot) = self.io_apics.iter_mut().find(|slot| **slot == 0) {
+                    *slot = address;
+                }
             }
             2 => {
                 let (irq, line, flags) =
@@ -63,6 +72,11 @@ impl Interrupts {
             }
             _ => {}
         }
+    }
+
+    /// Physical addresses of the I/O APICs, the first [`MAX_IO_APICS`].
+    pub fn io_apics(&self) -> impl Iterator<Item = u64> {
+        self.io_apics.into_iter().filter(|&address| address != 0)
     }
 
     /// Where ISA line `irq` arrives; `None` without an I/O APIC.

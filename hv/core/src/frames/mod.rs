@@ -7,7 +7,9 @@
 mod account;
 mod buddy;
 mod clock;
+mod devices;
 mod frame;
+mod ram;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,9 @@ pub use account::DomainFrames;
 use buddy::Buddy;
 pub use buddy::MAX_ORDER;
 pub use clock::FlushClock;
+pub use devices::{DeviceFrames, DeviceRange, MAX_RANGES};
 pub use frame::{Frame, MAX_REFS, Owner, PageType, RefError, Saturated, Usage};
+use ram::RamMap;
 pub use run::{FrameRun, order_of};
 
 /// Why a domain gets no frame.
@@ -43,6 +47,9 @@ pub struct Frames {
     accounts: [DomainFrames; MAX_DOMAINS],
     /// How many frames there are of RAM.
     ram: u64,
+    ram_map: RamMap,
+    /// Frames that are no RAM: who may map which.
+    pub devices: DeviceFrames,
     /// When each CPU last flushed.
     pub clock: FlushClock,
 }
@@ -61,7 +68,15 @@ pub struct Stats {
 impl Frames {
     /// A table in which no address has RAM yet. Frame numbers must fit into 32 bits (16 TiB).
     pub const fn new(table: &'static [Frame]) -> Self {
-        Frames { table, buddy: Buddy::new(), accounts: [DomainFrames::new(); MAX_DOMAINS], ram: 0, clock: FlushClock::new() }
+        Frames {
+            table,
+            buddy: Buddy::new(),
+            accounts: [DomainFrames::new(); MAX_DOMAINS],
+            ram: 0,
+            ram_map: RamMap::new(),
+            devices: DeviceFrames::new(),
+            clock: FlushClock::new(),
+        }
     }
 
     /// A frame of RAM by number; none if the number has no RAM.
@@ -69,6 +84,11 @@ impl Frames {
     pub fn get(&self, mfn: Mfn) -> Option<&'static Frame> {
         let frame = self.table.get(mfn.0 as usize)?;
         (frame.owner() != Owner::Absent).then_some(frame)
+    }
+
+    /// True if any frame from `start` up to but without `end` may be RAM.
+    pub fn has_ram(&self, start: u64, end: u64) -> bool {
+        self.ram_map.touches(start, end)
     }
 
     /// A frame that some structure of ours names.
@@ -112,6 +132,7 @@ impl Frames {
 
     /// Tells of RAM that is free: frames `start` up to but without `end`. Frame 0 and frames that are known already are left out.
     pub fn add_region(&mut self, start: Mfn, end: Mfn) {
+        self.ram_map.add(start.0, end.0);
         let table = self.table;
         let end = end.0.min(table.len() as u64);
         let mut next = start.0.max(1);
@@ -134,6 +155,7 @@ impl Frames {
 
     /// Tells of RAM that is in use by the hypervisor or waits to be handed over (the archive). Before [`Frames::add_region`] of a region around it.
     pub fn reserve(&mut self, start: Mfn, end: Mfn) {
+        self.ram_map.add(start.0, end.0);
         let end = end.0.min(self.table.len() as u64);
         for mfn in start.0..end {
             let frame = &self.table[mfn as usize];

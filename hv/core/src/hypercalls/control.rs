@@ -1,10 +1,11 @@
 //! `control` (55): what the toolstack asks of the hypervisor; for privileged domains only ([`abi::control`] has the contract).
 
 use abi::context::VcpuGuestContext;
-use abi::control::{self, Domain, DomainCreate, DomainInfo, DomainLimits, LogRead, Power, VERSION, VcpuContext};
+use abi::control::{self, Domain, DomainCreate, DomainInfo, DomainLimits, LogRead, MmioPermit, Power, VERSION, VcpuContext};
 use abi::errno::Errno;
 
 use crate::call::{Call, Outcome};
+use crate::devices;
 use crate::ids::{DomId, VcpuRef};
 use crate::lifecycle::{self, Limits, Progress};
 use crate::machine::Machine;
@@ -37,6 +38,7 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
         control::OP_VCPU_CONTEXT => context(call, at).into(),
         control::OP_LOG_READ => log_read(call, at).into(),
         control::OP_POWER => power(call, at).into(),
+        control::OP_MMIO_PERMIT => mmio_permit(call, at).into(),
         _ => Errno::NOSYS.into(),
     }
 }
@@ -142,6 +144,17 @@ fn context<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
             let context: VcpuGuestContext = call.read(request.context)?;
             crate::context::set(call.hv, who, &context)
         }
+        _ => Err(Errno::INVAL),
+    }
+}
+
+fn mmio_permit<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
+    let request: MmioPermit = call.read(at)?;
+    zero(request._pad.into())?;
+    let range = devices::Range::new(request.first_frame, request.frames)?;
+    match request.allow {
+        0 => devices::withdraw(call.hv, call.who.domain, range),
+        1 => devices::permit(call.hv, call.who.domain, range),
         _ => Err(Errno::INVAL),
     }
 }

@@ -1,5 +1,6 @@
 //! What `mmu_update` and `mmuext_op` have in common: a list of requests, done one by one, with a count of those done and a way to go on later.
 
+use abi::domid::IO;
 use abi::errno::Errno;
 use abi::mmu::UPDATE_PREEMPTED;
 use zerocopy::{FromBytes, IntoBytes};
@@ -102,6 +103,15 @@ fn settle<M: Machine>(call: &mut Call<'_, M>, owners: [DomId; 2]) -> bool {
 fn tell<M: Machine>(call: &mut Call<'_, M>, report: u64, done: u32, resumed: bool) {
     let before: u32 = if resumed { call.read(report).unwrap_or(0) } else { 0 };
     let _ = call.write(report, &before.wrapping_add(done));
+}
+
+/// Whose frames an argument lets entries name: a domain's, or (for privileged domains) no domain's: device memory, `DOMID_IO`.
+///
+/// # Errors
+/// Those of [`Call::target`].
+#[inline]
+pub(super) fn frame_owner<M: Machine>(call: &mut Call<'_, M>, domid: DomId) -> Result<DomId, Errno> {
+    if domid == IO && call.domain().privileged { Ok(IO) } else { call.target(domid) }
 }
 
 /// The domain that an argument names and that is not being destroyed.

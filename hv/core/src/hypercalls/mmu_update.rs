@@ -1,5 +1,6 @@
 //! `mmu_update`: a guest changes entries of its page tables, of any level, by machine address; or the machine-to-physical table.
 
+use abi::domid::IO;
 use abi::errno::Errno;
 use abi::mmu::{MACHPHYS_UPDATE, MmuUpdate, NORMAL_PT_UPDATE, PT_UPDATE_NO_TRANSLATE, PT_UPDATE_PRESERVE_AD};
 
@@ -36,7 +37,8 @@ fn batch<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
         Ok(owners) => owners,
         Err(error) => return error.into(),
     };
-    mmu_batch::run(call, args, size_of::<MmuUpdate>(), [owners.tables, owners.frames], |call, address| {
+    let settled = if owners.frames == IO { owners.tables } else { owners.frames };
+    mmu_batch::run(call, args, size_of::<MmuUpdate>(), [owners.tables, settled], |call, address| {
         let request: MmuUpdate = call.read(address)?;
         one(call, request, owners)
     })
@@ -49,7 +51,7 @@ fn owners<M: Machine>(call: &mut Call<'_, M>, foreign: u32) -> Result<Owners, Er
         owner => mmu_batch::living(call, owner - 1)?,
     };
     // Frames of a dying domain may be mapped still: they are held then until the mapping goes.
-    let frames = call.target(foreign as DomId)?;
+    let frames = mmu_batch::frame_owner(call, foreign as DomId)?;
     Ok(Owners { tables, frames })
 }
 

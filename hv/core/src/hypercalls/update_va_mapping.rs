@@ -1,8 +1,10 @@
 //! `update_va_mapping`: a guest changes the entry that maps one linear address, and says what to flush.
 
+use abi::domid::IO;
 use abi::errno::Errno;
 use abi::mmu::{UVMF_ALL, UVMF_FLUSHTYPE_MASK, UVMF_INVLPG, UVMF_LOCAL, UVMF_TLB_FLUSH};
 
+use super::mmu_batch;
 use crate::call::{Call, Outcome};
 use crate::ids::{CpuMask, DomId, Mfn};
 use crate::machine::{Flush, Machine};
@@ -15,9 +17,9 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     change(call, args, own)
 }
 
-/// `update_va_mapping_otherdomain(va, value, flags, domid)`: the frame may be another domain's.
+/// `update_va_mapping_otherdomain(va, value, flags, domid)`: the frame may be another domain's, or device memory.
 pub fn handler_other<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
-    match call.target(args[3] as DomId) {
+    match mmu_batch::frame_owner(call, args[3] as DomId) {
         Ok(owner) => change(call, args, owner),
         Err(error) => error.into(),
     }
@@ -30,7 +32,8 @@ fn change<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5], frame_owner: DomId
         Err(Stop::Error(error)) => error.into(),
         Err(Stop::Preempted) => {
             let own = call.who.domain;
-            let _ = call.hv.mm().settle(own) && call.hv.mm().settle(frame_owner);
+            let other = if frame_owner == IO { own } else { frame_owner };
+            let _ = call.hv.mm().settle(own) && call.hv.mm().settle(other);
             Outcome::Again(args)
         }
     }

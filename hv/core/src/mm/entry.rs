@@ -12,12 +12,17 @@ pub const ALLOWED_L1: u64 = ALLOWED_UPPER | pte::GLOBAL;
 pub const ALLOWED_UPPER: u64 =
     pte::PRESENT | pte::RW | pte::USER | pte::ACCESSED | pte::DIRTY | pte::AVAIL | pte::AVAIL_HIGH | pte::NX | pte::ADDR_MASK;
 
+/// Caching off, whatever the memory type registers say: entry 3 of the PAT that the hypervisor sets. Entries that name device memory have both
+/// bits, no other entry of a guest has either.
+pub const UNCACHED: u64 = pte::PCD | pte::PWT;
+
 /// Bits that change nothing about what an L1 entry reaches or holds: an update of these alone needs no check. RW is not among them: it decides
 /// the type reference (XSA-182).
 pub const FREE_L1: u64 = pte::NX | pte::AVAIL_HIGH | pte::AVAIL | pte::DIRTY | pte::ACCESSED | pte::USER;
 /// The same for higher tables, which hold the same references whether writable or not: no table can be reached through itself.
 pub const FREE_UPPER: u64 = FREE_L1 | pte::RW;
 
+const _: () = assert!((ALLOWED_L1 | FREE_L1) & UNCACHED == 0);
 const _: () = assert!(FREE_L1 & !ALLOWED_L1 == 0 && FREE_UPPER & !ALLOWED_UPPER == 0);
 
 /// The frame that an entry names.
@@ -30,6 +35,12 @@ pub const fn frame_of(entry: u64) -> Mfn {
 #[inline]
 pub const fn present(entry: u64) -> bool {
     entry & pte::PRESENT != 0
+}
+
+/// True if a present L1 entry of a validated table names device memory.
+#[inline]
+pub const fn is_device(entry: u64) -> bool {
+    entry & UNCACHED != 0
 }
 
 /// True if the entry lets the guest write.

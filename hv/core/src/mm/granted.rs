@@ -94,7 +94,7 @@ impl<M: Machine> Mm<'_, M> {
         let rights = pte::PRESENT | pte::ACCESSED | if write { pte::RW | pte::DIRTY } else { 0 };
         let entry = adjust_l1(mfn.address() | rights | bits & GRANT_BITS);
         let old = self.machine.word(slot.table, slot.index).swap(entry, Relaxed);
-        self.put_l1_entry(old);
+        self.put_l1_entry(old, slot.table);
     }
 
     fn clear_granted(&mut self, slot: Slot, mfn: Mfn, write: bool) -> Result<(), Errno> {
@@ -104,7 +104,7 @@ impl<M: Machine> Mm<'_, M> {
             return Err(Errno::INVAL);
         }
         let old = word.swap(0, Relaxed);
-        self.put_l1_entry(old);
+        self.put_l1_entry(old, slot.table);
         Ok(())
     }
 }

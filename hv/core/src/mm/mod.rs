@@ -3,20 +3,22 @@
 //! A guest's tables are walked by the processor as they stand, so each entry is checked before it can be walked, and everything that an
 //! entry can reach is held by references for as long as the entry stands. Five rules make up the isolation:
 //!
-//! 1. An entry names only a frame of its own domain, or one that a privileged domain or a grant named explicitly.
+//! 1. An entry names only a frame of its own domain, or one that a privileged domain or a grant named explicitly; or, in an L1 table, device
+//!    memory that its domain is permitted ([`device`]).
 //! 2. A frame is of one type at a time: never writable by a guest and a page table (or descriptor table) at once. ([`types`])
 //! 3. A table is of its type only when every entry of it has been checked: validated. ([`validate`])
 //! 4. The hypervisor's own slots (256-271 of a top-level table) are written by the hypervisor alone.
 //! 5. Before a frame gets another type or owner, no CPU holds a translation from before. ([`crate::frames::FlushClock`])
 //!
 //! Left out, and refused with -EINVAL: superpages, tables that name themselves or one of their own level ("linear page tables"), entries with
-//! cache attributes, frames that are not RAM (-EPERM). G is taken out of every entry that a guest sets: no translation of a guest outlives a
+//! cache attributes, frames that are neither RAM nor permitted device memory (-EPERM). G is taken out of every entry that a guest sets: no translation of a guest outlives a
 //! load of CR3. A non-present entry may hold anything: on processors with L1TF it can leak what the L1 cache holds, as the README says.
 //!
 //! Everything here works on [`Mm`], the machine and the frame table; only [`base`], [`ldt`] and [`ptwr`] know vCPUs.
 
 pub mod base;
 pub mod descriptor;
+pub mod device;
 pub mod entry;
 pub mod flush;
 pub mod granted;

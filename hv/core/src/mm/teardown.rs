@@ -33,8 +33,13 @@ impl<M: Machine> Mm<'_, M> {
                 return false;
             }
         }
-        self.settle(domain)
+        if !self.settle(domain) {
+            return false;
+        }
+        self.frames.devices.forget(domain);
+        true
     }
+
     fn slice_ends(&self, slice: &mut u32) -> bool {
         *slice += 1;
         slice.is_multiple_of(SLICE) && self.machine.interrupt_pending()

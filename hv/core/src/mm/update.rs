@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use abi::errno::Errno;
 use abi::mmu::pte;
 
-use super::entry::{FREE_L1, FREE_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, present, writable};
+use super::entry::{FREE_L1, FREE_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, is_device, present, writable};
 use super::{Mm, Stop};
 use crate::frames::{Frame, PageType};
 use crate::ids::{DomId, Mfn};
@@ -61,7 +61,7 @@ impl<M: Machine> Mm<'_, M> {
         self.update_upper(slot, usage.kind(), new, table_owner, store)
     }
 
-    /// Changes an entry of a validated L1 table so that it may name a frame of `frame_owner`.
+    /// Changes an entry of a validated L1 table so that it may name a frame of `frame_owner`; device memory if that is `DOMID_IO`.
     ///
     /// # Errors
     /// -EINVAL for bits that are not allowed, -EPERM if there is no RAM, -EBUSY if the frame is another domain's, or is a page table and the entry
@@ -72,7 +72,7 @@ impl<M: Machine> Mm<'_, M> {
         let old = word.load(Relaxed);
         if !present(new) {
             let old = exchange(word, old, new, store)?;
-            self.put_l1_entry(old);
+            self.put_l1_entry(old, slot.table);
             return Ok(());
         }
         let new = adjust_l1(new);
@@ -81,14 +81,14 @@ impl<M: Machine> Mm<'_, M> {
             exchange(word, old, new, store)?;
             return Ok(());
         }
-        if present(old) && (old ^ new) & !FREE_L1 == pte::RW {
+        if present(old) && (old ^ new) & !FREE_L1 == pte::RW && !is_device(old) {
             return self.change_writability(word, old, new, frame_owner, store);
         }
-        self.get_l1_entry(new, frame_owner)?;
+        let new = self.get_named_entry(new, frame_owner, slot.table)?;
         match exchange(word, old, new, store) {
-            Ok(old) => self.put_l1_entry(old),
+            Ok(old) => self.put_l1_entry(old, slot.table),
             Err(changed) => {
-                self.put_l1_entry(new);
+                self.put_l1_entry(new, slot.table);
                 return Err(changed);
             }
         }

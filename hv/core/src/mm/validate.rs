@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use abi::errno::Errno;
 use abi::layout::ENTRIES;
 
-use super::entry::{ALLOWED_L1, ALLOWED_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, present, writable};
+use super::entry::{ALLOWED_L1, ALLOWED_UPPER, adjust_l1, adjust_upper, frame_of, hypervisor_slot, is_device, present, writable};
 use super::{Mm, Stop};
 use crate::frames::{Frame, Owner, PageType, RefError};
 use crate::ids::{DomId, Mfn};
@@ -49,10 +49,13 @@ impl<M: Machine> Mm<'_, M> {
         }
     }
 
-    /// Gives up the references of an L1 entry that no longer stands.
+    /// Gives up the references of an entry that no longer stands in an L1 table.
     #[inline]
-    pub(super) fn put_l1_entry(&mut self, entry: u64) {
+    pub(super) fn put_l1_entry(&mut self, entry: u64, table: Mfn) {
         if present(entry) {
+            if is_device(entry) {
+                return self.put_device_entry(entry, table);
+            }
             let mfn = frame_of(entry);
             if writable(entry) {
                 let frame = self.frames.known(mfn);
@@ -85,12 +88,15 @@ impl<M: Machine> Mm<'_, M> {
             if !present(entry) {
                 continue;
             }
-            if let Err(stop) = self.get_l1_entry(entry, owner) {
-                self.put_l1_entries(mfn, index);
-                frame.set_usage(frame.usage().with(PageType::L1, 0));
-                return Err(if stop == Stop::Preempted { stop } else { Errno::INVAL.into() });
-            }
-            let adjusted = adjust_l1(entry);
+            let taken = match self.get_standing_entry(entry, owner) {
+                Ok(taken) => taken,
+                Err(stop) => {
+                    self.put_l1_entries(mfn, index);
+                    frame.set_usage(frame.usage().with(PageType::L1, 0));
+                    return Err(if stop == Stop::Preempted { stop } else { Errno::INVAL.into() });
+                }
+            };
+            let adjusted = adjust_l1(taken);
             if adjusted != entry {
                 slot.store(adjusted, Relaxed);
             }
@@ -107,7 +113,7 @@ impl<M: Machine> Mm<'_, M> {
     fn put_l1_entries(&mut self, mfn: Mfn, count: usize) {
         for index in 0..count {
             let entry = self.machine.word(mfn, index).load(Relaxed);
-            self.put_l1_entry(entry);
+            self.put_l1_entry(entry, mfn);
         }
     }
 
