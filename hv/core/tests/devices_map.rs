@@ -127,6 +127,11 @@ fn an_ordinary_domain_reaches_none_of_it() {
     // The privileged domain's permission is not good for another's tables.
     let other = u64::from(IO) | u64::from(DOMU + 1) << 16;
     assert_eq!(world.kit.mmu_update_for(DOM0, &[(at, value)], other), error(Errno::PERM));
+    // Nor would one of its own be, which nothing gives it: it may not even name devices.
+    world.kit.hv.frames.devices.permit(DOMU, FAR, FAR + 1).expect("room");
+    assert_eq!(world.kit.mmu_update_for(DOMU, &[(at, entry(Mfn(FAR), RW))], IO.into()), error(Errno::PERM));
+    assert_eq!(world.kit.call(DOMU, update_va_mapping::handler_other, [va, entry(Mfn(FAR), RW), 0, IO.into(), 0]), error(Errno::PERM));
+    world.kit.hv.frames.devices.withdraw(DOMU, FAR, FAR + 1).expect("unused");
     world.kit.hv.machine.put(0, MmioPermit { first_frame: FAR, frames: 1, allow: 1, _pad: 0 }.as_bytes());
     let asked = world.kit.call(DOMU, call::handler, [control::OP_MMIO_PERMIT.into(), VERSION.into(), WINDOW, 0, 0]);
     assert_eq!(asked, error(Errno::PERM));
