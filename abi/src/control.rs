@@ -41,8 +41,10 @@ pub const OP_POWER: u32 = 10;
 /// beyond the processor's addresses; -EBUSY if frames to be withdrawn are still mapped, or frames that were permitted together with them.
 pub const OP_MMIO_PERMIT: u32 = 11;
 /// [`MsiBind`]: binds an entry of a PCI function's MSI-X table to a new event channel of the caller, on its vCPU 0. Closing the event channel
-/// masks and unbinds the entry. The hypervisor alone writes the table. -ENODEV: no such function, or it has no MSI-X; -EINVAL: no such
-/// entry; -EEXIST: the entry is bound; -ENOSPC: no event channel or interrupt vector is free.
+/// masks and unbinds the entry. The hypervisor alone writes the table. The function must answer at its memory addresses; that it may write
+/// memory (bus mastering), without which it sends no message, is for its driver to see to. -ENODEV: no such function, or it has no MSI-X
+/// table where one may be; -EINVAL: no such entry; -EEXIST: the entry is bound; -EPERM: a domain may map the table; -ENOSPC: no event
+/// channel or interrupt vector is free.
 pub const OP_MSI_BIND: u32 = 12;
 
 /// `domid` of [`DomainCreate`]: let the hypervisor choose.

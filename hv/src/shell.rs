@@ -2,6 +2,7 @@
 
 use abi::event::VIRQ_CONSOLE;
 use hv_core::call::Call;
+use hv_core::devices::msi;
 use hv_core::frames::Frames;
 use hv_core::hypervisor::Hypervisor;
 use hv_core::ids::{CpuId, DOM0, VcpuRef};
@@ -75,6 +76,9 @@ pub fn interrupt(regs: &mut CpuUserRegs) {
         }
         apic::CONSOLE_VECTOR => console_input(&mut state),
         apic::KICK_VECTOR => hv_machine::tlb::serve(cpu),
+        vector if apic::MESSAGE_VECTORS.contains(&vector) => {
+            msi::interrupt(&mut state, (vector - apic::MESSAGE_VECTORS.start) as usize);
+        }
         _ => {}
     }
     if regs.entry_vector != apic::SPURIOUS_VECTOR {

@@ -1,6 +1,6 @@
 //! Domus's control ABI, for privileged domains: hypercall 55 with its version; see [`abi::control`].
 
-use abi::control::{MachineInfo, MmioPermit, OP_MACHINE_INFO, OP_MMIO_PERMIT, OP_VERSION, VERSION};
+use abi::control::{MachineInfo, MmioPermit, MsiBind, OP_MACHINE_INFO, OP_MMIO_PERMIT, OP_MSI_BIND, OP_VERSION, VERSION};
 use abi::hypercall::CONTROL;
 
 use crate::hypercall::{self, Result};
@@ -58,4 +58,16 @@ fn mmio(first_frame: u64, frames: u64, allow: u32) -> Result<()> {
     // SAFETY: the structure of the operation, which names no memory. What is permitted is not mapped by it.
     unsafe { op(OP_MMIO_PERMIT, &mut MmioPermit { first_frame, frames, allow, _pad: 0 }) }?;
     Ok(())
+}
+
+/// Binds an entry of a PCI function's MSI-X table to a new port, which [`crate::events::bind_msi`] gives a handler, too. `devfn` has the device in
+/// bits 7-3 and the function in bits 2-0.
+///
+/// # Errors
+/// -ENODEV without such a function or without a table, -EINVAL without such an entry, -EEXIST if it is bound, -ENOSPC.
+pub fn msi_bind(segment: u16, bus: u8, devfn: u8, entry: u32) -> Result<u32> {
+    let mut request = MsiBind { segment, bus, devfn, entry, port: 0, _pad: 0 };
+    // SAFETY: the structure of the operation, which names no memory.
+    unsafe { op(OP_MSI_BIND, &mut request) }?;
+    Ok(request.port)
 }

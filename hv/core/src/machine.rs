@@ -137,6 +137,8 @@ pub trait Machine: 'static {
     fn mmio_read32(&self, address: u64) -> u32;
     /// Writes one.
     fn mmio_write32(&self, address: u64, value: u32);
+    /// The message (address, data) by which a device raises interrupt `slot` of [`crate::devices::msi`] on this CPU.
+    fn message(&self, slot: usize) -> (u64, u32);
     /// True if an interrupt waits for this CPU: long work should pause.
     fn interrupt_pending(&self) -> bool;
     /// Writes to the first domain's console (COM1).

@@ -95,7 +95,7 @@ fn another_version_is_refused_and_told() {
         }
     }
     assert_eq!(world.call(DOM0, handler, [99, VERSION.into(), WINDOW, 0, 0]), error(Errno::NOSYS));
-    for operation in 1..=11 {
+    for operation in 1..=12 {
         for address in HOSTILE {
             assert_eq!(world.call(DOM0, handler, [operation, VERSION.into(), address, 0, 0]), error(Errno::FAULT), "{operation}");
         }

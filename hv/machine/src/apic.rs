@@ -11,8 +11,12 @@ pub const TIMER_VECTOR: u32 = 0xf0;
 pub const KICK_VECTOR: u32 = 0xf1;
 /// Interrupt vector of the console's UART.
 pub const CONSOLE_VECTOR: u32 = 0x40;
+/// Interrupt vectors of devices' messages: the first, and the one behind the last.
+pub const MESSAGE_VECTORS: core::ops::Range<u32> = 0x50..0x50 + hv_core::devices::msi::MAX_MESSAGES as u32;
 /// Spurious interrupts.
 pub const SPURIOUS_VECTOR: u32 = 0xff;
+
+const _: () = assert!(MESSAGE_VECTORS.end <= TIMER_VECTOR && MESSAGE_VECTORS.start > CONSOLE_VECTOR);
 
 const ID: u64 = 0x20;
 const TASK_PRIORITY: u64 = 0x80;
@@ -106,6 +110,12 @@ pub fn interrupt_pending() -> bool {
 pub fn kick(cpu: usize) {
     write(COMMAND_HIGH, IDS[cpu].load(Ordering::Relaxed) << 24);
     write(COMMAND_LOW, KICK_VECTOR);
+}
+
+/// The message (address, data; SDM 3, 11.11) that raises message vector `slot` on this CPU: fixed, by an edge, to its number.
+pub fn message(slot: usize) -> (u64, u32) {
+    let id = IDS[crate::percpu::id()].load(Ordering::Relaxed);
+    (0xfee0_0000 | u64::from(id) << 12, MESSAGE_VECTORS.start + slot as u32)
 }
 
 /// Sends ISA line `irq` to this CPU as `vector`, through the I/O APIC at physical address `io_apic`, whose input `pin` it is.

@@ -288,6 +288,10 @@ impl Machine for X86 {
         unsafe { register.write_volatile(value) }
     }
 
+    fn message(&self, slot: usize) -> (u64, u32) {
+        apic::message(slot)
+    }
+
     fn interrupt_pending(&self) -> bool {
         apic::interrupt_pending()
     }

@@ -57,6 +57,15 @@ pub fn bind_interdomain(remote: u16, remote_port: Port, handler: Handler) -> Res
     start(argument.local_port, handler)
 }
 
+/// Binds a new port to an entry of a PCI function's MSI-X table ([`crate::control::msi_bind`]) and unmasks it: for privileged domains of Domus.
+/// [`close`] masks the entry.
+///
+/// # Errors
+/// As for [`crate::control::msi_bind`].
+pub fn bind_msi(segment: u16, bus: u8, devfn: u8, entry: u32, handler: Handler) -> Result<Port> {
+    start(crate::control::msi_bind(segment, bus, devfn, entry)?, handler)
+}
+
 /// What a port of domain `dom` is bound to.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use crate::hypercall::{self, Result};
 use crate::sync::IrqMutex;
 use bits::{mask_word, pending_word};
 
-pub use bind::{alloc_unbound, alloc_unbound_for, bind_interdomain, bind_ipi, bind_virq, own_domid, status};
+pub use bind::{alloc_unbound, alloc_unbound_for, bind_interdomain, bind_ipi, bind_msi, bind_virq, own_domid, status};
 pub(crate) use upcall::dispatch;
 pub use upcall::{block, mask_upcalls, poll, unmask_upcalls, upcalls_masked, wait_until, yield_now};
 

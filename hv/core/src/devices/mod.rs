@@ -5,6 +5,7 @@
 //! memory as its driver tells it, unchecked: there is no IOMMU. So a domain with devices is trusted with the machine, and these checks
 //! keep its mistakes small; they do not fence it in.)
 
+pub mod msi;
 mod msix;
 mod pci;
 mod permit;
@@ -15,12 +16,13 @@ pub use permit::{Range, permit, withdraw};
 /// What the hypervisor knows of devices.
 pub struct Devices {
     msix: msix::Functions,
+    messages: msi::Messages,
 }
 
 impl Devices {
     /// Nothing was looked for yet.
     pub const fn new() -> Self {
-        Devices { msix: msix::Functions::new() }
+        Devices { msix: msix::Functions::new(), messages: msi::Messages::new() }
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Function {
     pub devfn: u8,
 }
 
+/// Command register: the function answers to its memory addresses.
+pub const COMMAND_MEMORY: u32 = 1 << 1;
 /// Command and status.
 pub const COMMAND: u16 = 0x04;
 /// Status (upper half of [`COMMAND`]): there is a list of capabilities.

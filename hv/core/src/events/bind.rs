@@ -90,6 +90,16 @@ pub(super) fn virq_port(domain: &mut Domain, vcpu: u8, virq: u32) -> Option<&mut
     domain.vcpu_mut(u16::from(vcpu))?.events.virq_ports.get_mut(virq as usize)
 }
 
+/// Binds a new port to slot `slot` of [`crate::devices::msi`], which enters the port there; it notifies vCPU 0.
+///
+/// # Errors
+/// Those of [`alloc_unbound`].
+pub(crate) fn bind_message<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, slot: u8) -> Result<u32, Errno> {
+    let port = free_port(hv, owner)?;
+    domain(hv, owner)?.events.occupy(port, Binding::Message { slot }, 0);
+    Ok(port)
+}
+
 /// Binds a new port to a vCPU, for interrupts between processors (`EVTCHNOP_bind_ipi`).
 ///
 /// # Errors
@@ -110,7 +120,7 @@ pub fn bind_vcpu<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32, 
     let notified = vcpu_of(owned, vcpu)?;
     let port = owned.events.port_mut(number).ok_or(Errno::INVAL)?;
     match port.binding {
-        Binding::Unbound { .. } | Binding::Interdomain { .. } => {}
+        Binding::Unbound { .. } | Binding::Interdomain { .. } | Binding::Message { .. } => {}
         Binding::Virq { virq } if kind(u32::from(virq)) != Some(Kind::Vcpu) => {}
         Binding::Virq { .. } | Binding::Ipi | Binding::Free | Binding::Reserved => {
             return Err(Errno::INVAL);

@@ -7,6 +7,7 @@ use super::deliver::clear_pending;
 use super::port::Binding;
 use super::table::free_buckets;
 use super::virq::{Kind, kind};
+use crate::devices::msi;
 use crate::hypervisor::Hypervisor;
 use crate::ids::DomId;
 use crate::machine::Machine;
@@ -23,7 +24,7 @@ pub fn close<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) -> R
     let port = *domain.events.port(number).ok_or(Errno::INVAL)?;
     match port.binding {
         Binding::Free | Binding::Reserved => return Err(Errno::INVAL),
-        Binding::Unbound { .. } | Binding::Ipi | Binding::Interdomain { .. } => {}
+        Binding::Unbound { .. } | Binding::Ipi | Binding::Interdomain { .. } | Binding::Message { .. } => {}
         Binding::Virq { virq } => {
             let virq = u32::from(virq);
             // A port that moved to another vCPU is still entered in vCPU 0.
@@ -35,6 +36,9 @@ pub fn close<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) -> R
     }
     domain.events.release(number);
     clear_pending(&hv.machine, domain, number);
+    if let Binding::Message { slot } = port.binding {
+        msi::unbind(hv, slot);
+    }
     if let Binding::Interdomain { remote, port: far } = port.binding {
         let peer = hv.domains.get_mut(remote).and_then(|peer| peer.events.port_mut(u32::from(far)));
         let peer = peer.expect("both ends of a channel exist until one is closed");

@@ -30,6 +30,11 @@ pub enum Binding {
         /// Which.
         virq: u8,
     },
+    /// To an interrupt of a PCI function.
+    Message {
+        /// Its slot in [`crate::devices::msi`].
+        slot: u8,
+    },
     /// To the vCPU that it notifies: an interrupt between processors.
     Ipi,
 }

@@ -1,11 +1,12 @@
 //! Questions about ports, and the invariants of a domain's table.
 
 use abi::Errno;
-use abi::event::{NR_CHANNELS_2L, STATUS_CLOSED, STATUS_INTERDOMAIN, STATUS_IPI, STATUS_UNBOUND, STATUS_VIRQ, Status};
+use abi::event::{NR_CHANNELS_2L, STATUS_CLOSED, STATUS_INTERDOMAIN, STATUS_IPI, STATUS_PIRQ, STATUS_UNBOUND, STATUS_VIRQ, Status};
 
 use super::deliver::pending;
 use super::port::Binding;
 use super::virq::{Kind, kind};
+use crate::devices::msi;
 use crate::hypervisor::Hypervisor;
 use crate::ids::DomId;
 use crate::machine::Machine;
@@ -22,6 +23,7 @@ pub fn status<M: Machine>(hv: &Hypervisor<M>, owner: DomId, number: u32) -> Resu
         Binding::Unbound { remote } => (STATUS_UNBOUND, u32::from(remote), 0),
         Binding::Interdomain { remote, port } => (STATUS_INTERDOMAIN, u32::from(remote), u32::from(port)),
         Binding::Virq { virq } => (STATUS_VIRQ, u32::from(virq), 0),
+        Binding::Message { slot } => (STATUS_PIRQ, u32::from(slot), 0),
         Binding::Ipi => (STATUS_IPI, 0, 0),
     };
     Ok(Status { status, vcpu: u32::from(port.vcpu), u0, u1, ..Status::default() })
@@ -64,6 +66,9 @@ pub fn check<M: Machine>(hv: &Hypervisor<M>, owner: DomId) -> Result<(), &'stati
                 if vcpu.is_none_or(|vcpu| u32::from(vcpu.events.virq_ports[usize::from(virq)]) != number) {
                     return Err("a virtual interrupt does not name its port");
                 }
+            }
+            Binding::Message { slot } if msi::bound_to(hv, slot) != Some((owner, number)) => {
+                return Err("an interrupt of a device does not name its port");
             }
             Binding::Reserved if number != 0 => return Err("a port other than 0 is reserved"),
             Binding::Free if number == 0 => return Err("port 0 is free"),

@@ -37,6 +37,11 @@ pub fn send_virq<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, virq: u32) {
     }
 }
 
+/// Makes a port pending that is bound to an interrupt of a PCI function.
+pub(crate) fn send_message<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, port: u32) {
+    set_pending(hv, owner, port);
+}
+
 /// Raises a virtual interrupt of a whole domain (`VIRQ_CONSOLE`, `VIRQ_DOM_EXC`), if the guest bound it.
 pub fn send_global_virq<M: Machine>(hv: &mut Hypervisor<M>, domain: DomId, virq: u32) {
     send_virq(hv, VcpuRef { domain, vcpu: 0 }, virq);

@@ -362,6 +362,10 @@ impl Machine for FakeMachine {
         }
     }
 
+    fn message(&self, slot: usize) -> (u64, u32) {
+        (0xfee0_0000, 0x50 + slot as u32)
+    }
+
     fn interrupt_pending(&self) -> bool {
         let every = self.interrupt_every.get();
         self.looks.set(self.looks.get().wrapping_add(1));

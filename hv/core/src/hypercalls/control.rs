@@ -1,15 +1,15 @@
 //! `control` (55): what the toolstack asks of the hypervisor; for privileged domains only ([`abi::control`] has the contract).
 
 use abi::context::VcpuGuestContext;
-use abi::control::{self, Domain, DomainCreate, DomainInfo, DomainLimits, LogRead, MmioPermit, Power, VERSION, VcpuContext};
+use abi::control::{self, Domain, DomainCreate, DomainInfo, DomainLimits, LogRead, MmioPermit, MsiBind, Power, VERSION, VcpuContext};
 use abi::errno::Errno;
 
 use crate::call::{Call, Outcome};
-use crate::devices;
 use crate::ids::{DomId, VcpuRef};
 use crate::lifecycle::{self, Limits, Progress};
 use crate::machine::Machine;
 use crate::sched::MachineExit;
+use crate::{devices, events};
 
 /// RDI: operation, RSI: interface version, RDX: the operation's structure.
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
@@ -39,6 +39,7 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
         control::OP_LOG_READ => log_read(call, at).into(),
         control::OP_POWER => power(call, at).into(),
         control::OP_MMIO_PERMIT => mmio_permit(call, at).into(),
+        control::OP_MSI_BIND => msi_bind(call, at).into(),
         _ => Errno::NOSYS.into(),
     }
 }
@@ -157,6 +158,19 @@ fn mmio_permit<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno>
         1 => devices::permit(call.hv, call.who.domain, range),
         _ => Err(Errno::INVAL),
     }
+}
+
+fn msi_bind<M: Machine>(call: &mut Call<'_, M>, at: u64) -> Result<(), Errno> {
+    let mut request: MsiBind = call.read(at)?;
+    zero(request._pad.into())?;
+    let function = devices::Function { segment: request.segment, bus: request.bus, devfn: request.devfn };
+    let domain = call.who.domain;
+    request.port = devices::msi::bind(call.hv, domain, function, request.entry)?;
+    if let Err(fault) = call.write(at, &request) {
+        events::close(call.hv, domain, request.port)?;
+        return Err(fault.into());
+    }
+    Ok(())
 }
 
 /// Bytes copied at a time.

@@ -4,6 +4,8 @@
 #![no_std]
 #![no_main]
 
+mod entropy;
+mod messages;
 mod pci;
 mod windows;
 
@@ -14,5 +16,5 @@ entry!(main);
 
 fn main(_info: &'static BootInfo) {
     probe::install();
-    report::run(&[windows::CHECKS]);
+    report::run(&[windows::CHECKS, messages::CHECKS]);
 }

@@ -28,6 +28,27 @@ pub fn read(window: &Window, offset: usize) -> u32 {
     unsafe { window.as_ptr().add(offset & !3).cast::<u32>().read_volatile() }
 }
 
+/// Writes a register of 32 bits.
+pub fn write(window: &Window, offset: usize, value: u32) {
+    assert!(offset + 4 <= window.pages() * 4096);
+    // SAFETY: as for `read16`; what the device makes of it is memory of ours that was set aside for it.
+    unsafe { window.as_ptr().add(offset & !3).cast::<u32>().write_volatile(value) }
+}
+
+/// Writes a register of 16 bits.
+pub fn write16(window: &Window, offset: usize, value: u16) {
+    assert!(offset + 2 <= window.pages() * 4096);
+    // SAFETY: as for `write`.
+    unsafe { window.as_ptr().add(offset & !1).cast::<u16>().write_volatile(value) }
+}
+
+/// Writes a register of 8 bits.
+pub fn write8(window: &Window, offset: usize, value: u8) {
+    assert!(offset < window.pages() * 4096);
+    // SAFETY: as for `write`.
+    unsafe { window.as_ptr().add(offset).write_volatile(value) }
+}
+
 /// Configuration space of bus 0.
 pub struct Bus {
     window: Window,
@@ -49,6 +70,11 @@ impl Bus {
     /// 32 bits of a function's configuration space.
     pub fn read(&self, devfn: u8, offset: usize) -> u32 {
         read(&self.window, usize::from(devfn) << 12 | offset & 0xffc)
+    }
+
+    /// Changes them.
+    pub fn write(&self, devfn: u8, offset: usize, value: u32) {
+        write(&self.window, usize::from(devfn) << 12 | offset & 0xffc, value);
     }
 
     /// Functions that answer.
