@@ -20,5 +20,6 @@ pub mod fs;
 pub mod image;
 mod nearest;
 pub mod render;
+pub mod storage;
 pub mod toolstack;
 pub mod xenstore;
