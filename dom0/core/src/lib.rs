@@ -19,6 +19,7 @@ pub mod exec;
 pub mod fs;
 pub mod image;
 mod nearest;
+pub mod pci;
 pub mod render;
 pub mod storage;
 pub mod toolstack;
