@@ -72,6 +72,7 @@ fn machine(kernel: &Path, elf: &Path, setup: Setup) -> Machine {
         cpus: 1,
         icount: setup.icount,
         serial: Vec::new(),
-        extra: Vec::new(),
+        disks: Vec::new(),
+            extra: Vec::new(),
     }
 }
