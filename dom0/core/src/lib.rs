@@ -11,6 +11,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod blkback;
 pub mod block;
 pub mod commands;
 pub mod config;
