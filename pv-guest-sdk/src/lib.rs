@@ -25,11 +25,13 @@
 //! (grants, other domains' frames) lies in the window area at [`memory::WINDOW_BASE`].
 #![no_std]
 
-#[cfg(feature = "alloc")]
+#[cfg(any(feature = "alloc", feature = "block"))]
 extern crate alloc;
 
 pub use abi;
 
+#[cfg(feature = "block")]
+pub mod block;
 pub mod boot_info;
 pub mod console;
 pub mod control;
@@ -46,8 +48,10 @@ pub mod ring;
 mod shared;
 pub mod shutdown;
 pub mod sync;
+pub mod task;
 pub mod time;
 pub mod traps;
+pub mod xenbus;
 pub mod xenstore;
 
 pub use boot_info::BootInfo;

@@ -74,6 +74,7 @@ fn machine(kernel: &Path, elf: &Path, setup: Setup) -> Machine {
         cpus: 1,
         icount: setup.icount,
         serial: Vec::new(),
+        disks: Vec::new(),
         extra: setup.devices.iter().map(Into::into).collect(),
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::disk::DiskOption;
+
 /// Builds, runs and tests Domus. What is missing (the bare-metal target, QEMU, Debian packages) is installed first.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
@@ -36,13 +38,18 @@ pub enum Task {
 #[command(after_help = "On a terminal, Ctrl-C reaches Dom0. Ctrl-A X leaves QEMU, Ctrl-A Ctrl-A sends a Ctrl-A.\n\
     Exit status: with --exec, that of the first command that failed, else 0; with --initial-domain, 0 for poweroff or reboot, 1 for \
     a crash; 125 if the hypervisor panicked or did not say how the run ended, and for the timeout.\n\n\
-    Example: cargo xtask run --exec 'dom create /guests/hello.toml' --exec 'dom list'")]
+    Examples:\n  cargo xtask run --exec 'dom create /guests/hello.toml' --exec 'dom list'\n  \
+    cargo xtask run --disk scratch.raw,new=1G --disk debian.qcow2,ro --exec lsblk")]
 pub struct Run {
     /// Run this Dom0 command without a terminal, then power off; may be repeated
     #[arg(long, value_name = "COMMAND", conflicts_with = "initial_domain", allow_hyphen_values = true)]
     pub exec: Vec<String>,
     #[command(flatten)]
     pub tree: Tree,
+    /// Give the machine a virtio disk with this file's bytes, whatever they are: /dev/vda, then /dev/vdb, and so on; may be repeated.
+    /// `ro`: it may only be read. `new=SIZE` (512M, 2G, ...): make the file, full of zeroes; it must not exist
+    #[arg(long, value_name = "FILE[,ro][,new=SIZE]")]
+    pub disk: Vec<DiskOption>,
     /// Start this PV64 ELF in Dom0's place, its console on standard output
     #[arg(long, value_name = "ELF", conflicts_with_all = ["add", "generic_linux"])]
     pub initial_domain: Option<PathBuf>,
@@ -154,5 +161,14 @@ mod tests {
         assert_eq!(run.exec, ["ls", "ps"]);
         assert_eq!(run.machine.qemu, ["-s", "-S"]);
         assert_eq!(run.machine.memory, 4096);
+    }
+
+    #[test]
+    fn disks_come_in_order_and_a_bad_one_is_named() {
+        let cli = Cli::parse_from(["xtask", "run", "--disk", "a,ro", "--disk", "b,new=1G"]);
+        let Task::Run(run) = cli.task else { panic!("not run") };
+        assert_eq!(run.disk, ["a,ro".parse().unwrap(), "b,new=1G".parse().unwrap()]);
+        let error = Cli::try_parse_from(["xtask", "run", "--disk", "b,new=1X"]).unwrap_err().to_string();
+        assert!(error.contains("\"1X\" is no size"), "{error}");
     }
 }

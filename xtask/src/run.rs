@@ -13,7 +13,7 @@ use domus_harness::supervise::Plan;
 use crate::archive::{Archive, exec_file, parse_add};
 use crate::progress::say;
 use crate::workspace::{Workspace, write};
-use crate::{cli, compile, deps, guests};
+use crate::{cli, compile, deps, disk, guests};
 
 /// `cargo xtask run`.
 ///
@@ -25,6 +25,7 @@ pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
     let console = Console::choose(options);
     let given = options.initial_domain.as_deref().map(checked_elf).transpose()?;
     let tree = user_tree(&options.tree, &options.exec)?;
+    disk::check(&options.disk)?;
     let kernel = match &options.hypervisor {
         Some(elf) => checked_elf(elf)?,
         None => compile::hypervisor(workspace)?,
@@ -38,6 +39,7 @@ pub fn run(workspace: &Workspace, options: &cli::Run) -> Result<u8> {
     };
     let log = folder.join("domus.log");
     let mut machine = machine(&options.machine, kernel, module);
+    machine.disks = disk::prepare(&options.disk)?;
     machine.cmdline.clone_from(&options.append);
     machine.serial = vec![console.serial(), Serial::File(log.clone())];
     if options.dry_run {
@@ -84,6 +86,7 @@ pub fn machine(options: &cli::Machine, kernel: PathBuf, module: PathBuf) -> Mach
         cpus: options.cpus,
         icount: options.icount,
         serial: Vec::new(),
+        disks: Vec::new(),
         extra: options.qemu.clone(),
     }
 }

@@ -11,6 +11,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod blkback;
 pub mod block;
 pub mod commands;
 pub mod config;
@@ -19,6 +20,8 @@ pub mod exec;
 pub mod fs;
 pub mod image;
 mod nearest;
+pub mod pci;
 pub mod render;
+pub mod storage;
 pub mod toolstack;
 pub mod xenstore;

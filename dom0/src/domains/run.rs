@@ -46,6 +46,10 @@ async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, Str
     for warning in &parsed.warnings {
         terminal::print(&format!("{path}: warning: {warning}\n"));
     }
+    if let Some(disk) = parsed.config.disks.first() {
+        // Better none than a domain that lacks it.
+        return Err(format!("{path}: disk {}: disks are not attached yet; boot from a ramdisk (`ramdisk`) and remove the key", disk.vdev).into());
+    }
     let name = parsed.config.name.clone();
     create(parsed.config, paused).await?;
     if console { attach::interactively(&DomainRef::Name(name)).await } else { Ok(()) }

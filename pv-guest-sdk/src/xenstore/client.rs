@@ -7,6 +7,7 @@ use spin::Mutex;
 
 use super::Transaction;
 use super::queue::Queue;
+use super::signal;
 use super::wire::Wire;
 use crate::hypercall::Result;
 use crate::{BootInfo, memory};
@@ -48,7 +49,7 @@ impl Client {
             let header = self.receive(wire)?;
             let payload = &self.payload[..header.len as usize];
             match header.kind {
-                msg::WATCH_EVENT => self.watches.push(payload),
+                msg::WATCH_EVENT => file(&mut self.watches, payload),
                 _ if header.req_id != self.last_id => return Err(Errno::IO),
                 msg::ERROR => return Err(error(payload)),
                 reply_kind if reply_kind == kind => {
@@ -77,9 +78,16 @@ impl Client {
             if header.kind != msg::WATCH_EVENT {
                 return Err(Errno::IO);
             }
-            self.watches.push(&self.payload[..header.len as usize]);
+            file(&mut self.watches, &self.payload[..header.len as usize]);
         }
         Ok(())
+    }
+}
+
+/// Keeps a watch event: as a flag if it is a signal's, in the queue otherwise.
+fn file(watches: &mut Queue, event: &[u8]) {
+    if !signal::deliver(event) {
+        watches.push(event);
     }
 }
 

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 use abi::Errno;
 use abi::xenstore::{RING_SIZE, XenstoreRing};
 
+use super::signal;
 use crate::events::{self, Port};
 use crate::hypercall::Result;
 
@@ -19,8 +20,8 @@ pub(super) struct Wire {
 impl Wire {
     /// `page` is the address of the xenstore page.
     pub(super) fn new(page: *mut u8, port: Port) -> Result<Wire> {
-        // Waking up is all that an event has to do here.
-        events::start(port, |_| {})?;
+        // Whoever blocks in here wakes up by itself; tasks are told.
+        events::start(port, signal::rang)?;
         Ok(Wire { page: page.addr(), port })
     }
 

@@ -9,6 +9,7 @@
 
 pub mod capture;
 pub mod console;
+pub mod disk;
 pub mod domus;
 pub mod log;
 pub mod machine;

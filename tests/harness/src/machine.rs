@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::disk::Disk;
+
 /// The program that is started; found on the PATH.
 pub const QEMU: &str = "qemu-system-x86_64";
 
@@ -37,6 +39,8 @@ pub struct Machine {
     pub icount: bool,
     /// COM1, COM2, ...
     pub serial: Vec<Serial>,
+    /// The virtio disks: `/dev/vda`, `/dev/vdb`, ...
+    pub disks: Vec<Disk>,
     /// Further arguments, passed to QEMU as they are.
     pub extra: Vec<OsString>,
 }
@@ -69,6 +73,9 @@ impl Machine {
         }
         if !self.cmdline.is_empty() {
             args.pair("-append", &self.cmdline);
+        }
+        for (index, disk) in self.disks.iter().enumerate() {
+            args.0.extend(disk.args(index));
         }
         args.0.extend(self.extra.iter().cloned());
         args.0
@@ -106,7 +113,7 @@ impl Serial {
 }
 
 /// QEMU ends an option's value at a comma; a doubled one stands for itself.
-fn escape_option(path: &Path) -> String {
+pub(crate) fn escape_option(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
 
@@ -137,6 +144,7 @@ mod tests {
             cpus: 1,
             icount: false,
             serial: vec![Serial::Stdio, Serial::File("target/a,b.log".into())],
+            disks: vec![Disk { path: "/a".into(), read_only: false }, Disk { path: "/b".into(), read_only: true }],
             extra: vec!["-s".into()],
         }
     }
@@ -166,6 +174,13 @@ mod tests {
         let com1 = line.find("-serial chardev:com1").unwrap();
         let com2 = line.find("-serial chardev:com2").unwrap();
         assert!(com1 < com2);
+    }
+
+    #[test]
+    fn disks_keep_their_order() {
+        let line = machine().command_line();
+        let at = |text: &str| line.find(text).unwrap();
+        assert!(at("file=/a,") < at("drive=disk0,") && at("drive=disk0,") < at("file=/b,") && at("file=/b,") < at("drive=disk1,"));
     }
 
     #[test]

@@ -182,6 +182,7 @@ impl Stage {
             cpus: 1,
             icount: session.icount,
             serial: vec![Serial::Stdio, Serial::File(log.clone())],
+            disks: Vec::new(),
             extra: Vec::new(),
         };
         let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(Duration::from_secs(session.timeout)) };

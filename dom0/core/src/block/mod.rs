@@ -9,6 +9,7 @@
 
 mod error;
 pub mod fake;
+pub mod quick;
 
 use alloc::{boxed::Box, rc::Rc};
 use core::pin::Pin;

@@ -45,6 +45,14 @@ pub fn free(_: &Matches) -> Built {
     Ok(Command::Free)
 }
 
+pub fn lspci(m: &Matches) -> Built {
+    Ok(Command::Lspci { verbose: m.has("--verbose"), json: m.has("--json") })
+}
+
+pub fn crc32(m: &Matches) -> Built {
+    Ok(Command::Crc32(m.arguments.clone()))
+}
+
 pub fn poweroff(_: &Matches) -> Built {
     Ok(Command::Poweroff)
 }

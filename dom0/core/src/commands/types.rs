@@ -39,6 +39,15 @@ pub enum Command {
     Ps,
     /// Show Dom0's memory.
     Free,
+    /// List the PCI devices.
+    Lspci {
+        /// In full.
+        verbose: bool,
+        /// As JSON.
+        json: bool,
+    },
+    /// Print the CRC-32 and the length of files and disks.
+    Crc32(Vec<String>),
     /// Shut everything down and switch off.
     Poweroff,
     /// Shut everything down and start again.

@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{CMDLINE_MAX, DomainConfig, Message, source::Source};
+use super::{CMDLINE_MAX, DomainConfig, Message, disk::disks, source::Source};
 use crate::toolstack::{Action, check_name, parse_uuid};
 
 /// Most memory of a domain in MiB, 16 TiB: what 44 bits of machine address reach.
@@ -31,6 +31,7 @@ pub fn build(source: &mut Source) -> Result<DomainConfig, Message> {
         kernel: needed(source, "kernel", "kernel = \"/guests/vmlinuz\"")?,
         ramdisk: source.text("ramdisk")?.filter(|path| !path.is_empty()),
         cmdline: cmdline(source)?,
+        disks: disks(source)?,
         memory_mib,
         maxmem_mib,
         vcpus,

@@ -16,6 +16,7 @@ const HONOURED: &[&str] = &[
     "builder",
     "cmdline",
     "cpu_weight",
+    "disk",
     "extra",
     "kernel",
     "max_event_channels",
@@ -35,6 +36,9 @@ const HONOURED: &[&str] = &[
     "uuid",
     "vcpus",
 ];
+
+/// Those that take a list.
+pub const LISTS: &[&str] = &["disk"];
 
 const IGNORED: &[&str] = &[
     "acpi",
@@ -134,7 +138,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("channel", NO_DEVICE),
     ("cpuid", NO_POLICY),
     ("device_tree", NO_PASSTHROUGH),
-    ("disk", "there are no block devices yet; boot from a ramdisk (`ramdisk`) and remove the key"),
     ("driver_domain", NO_POLICY),
     ("dtdev", NO_PASSTHROUGH),
     ("firmware", BOOTLOADER),

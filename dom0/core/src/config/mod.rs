@@ -4,6 +4,7 @@
 //! passed over: a warning if the domain is the same without it, an error if it is not. Messages name the line, the key and the remedy.
 
 mod build;
+mod disk;
 mod keys;
 mod source;
 mod value;
@@ -13,6 +14,8 @@ mod tests;
 
 use alloc::{string::String, vec::Vec};
 use core::fmt;
+
+pub use disk::{DISKS_MAX, DiskSpec, Format, Vdev};
 
 use crate::toolstack::Action;
 
@@ -29,6 +32,8 @@ pub struct DomainConfig {
     pub ramdisk: Option<String>,
     /// The command line, at most [`CMDLINE_MAX`] bytes.
     pub cmdline: String,
+    /// Its disks, in the file's order, at most [`DISKS_MAX`]; no two that the guest would confuse.
+    pub disks: Vec<DiskSpec>,
     /// Memory at start, in MiB.
     pub memory_mib: u64,
     /// Memory at most, in MiB; not less than `memory_mib`.

@@ -8,7 +8,7 @@ use alloc::{
 };
 use core::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::{
     Message, Place,
@@ -35,10 +35,11 @@ impl Source {
         let mut keys = BTreeMap::new();
         for (key, value) in table.get_ref().iter() {
             let place = Place::Line(line_of(text, key.span().start));
-            keys.insert(key.get_ref().to_string(), (place, Value::from_toml(value.get_ref())));
+            let value = Value::from_toml(value.get_ref(), &|at| line_of(text, at));
+            keys.insert(key.get_ref().to_string(), (place, value));
         }
         for (key, value) in overrides {
-            keys.insert(key.clone(), (Place::CommandLine, Value::Text(value.clone())));
+            keys.insert(key.clone(), (Place::CommandLine, from_command_line(key, value)?));
         }
         Ok(Self(keys))
     }
@@ -62,6 +63,11 @@ impl Source {
             }
         }
         Ok(warnings)
+    }
+
+    /// A key's place and value.
+    pub fn get(&self, key: &str) -> Option<(Place, &Value)> {
+        self.0.get(key).map(|(place, value)| (*place, value))
     }
 
     /// An error about a key.
@@ -101,6 +107,19 @@ impl Source {
             }
         }
     }
+}
+
+/// The value of KEY=VALUE: text as it stands, but a list for a key that takes one.
+fn from_command_line(key: &str, value: &str) -> Result<Value, Message> {
+    if !keys::LISTS.contains(&key) || !value.starts_with('[') {
+        return Ok(Value::Text(value.into()));
+    }
+    let parsed = if value.len() > FILE_MAX { None } else { DeValue::parse(value).ok() };
+    parsed.map(|parsed| Value::from_toml(parsed.get_ref(), &|_| 1)).ok_or_else(|| {
+        let text =
+            format!("{key} = {value}: no list of TOML; write {key}=\"['...', '...']\", with quotes around the whole and each element");
+        Message { place: Place::CommandLine, text }
+    })
 }
 
 fn unknown(key: &str) -> String {

@@ -68,7 +68,7 @@ fn known_keys_that_are_not_honoured() {
     let texts = parsed.warnings.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(texts, ["line 5: `cpus` has no effect here and is ignored", "line 4: `vnc` has no effect here and is ignored"]);
     assert!(error(&with("bootloader = 'pygrub'")).starts_with("line 4: `bootloader` is not supported: boot loaders are not run"));
-    assert!(error(&with("disk = ['phy:/dev/sda,xvda,w']")).contains("ramdisk"));
+    assert!(error(&with("vif = ['bridge=br0']")).contains("network"));
     assert!(parse(&with("disk = []\nvif = [ ]\npci = []\nusb = 0\nbootloader = ''"), &[]).unwrap().warnings.is_empty());
 }
 

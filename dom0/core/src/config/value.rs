@@ -1,12 +1,13 @@
 //! Values, freed from TOML: only what a configuration can mean.
 
 use alloc::{
+    collections::BTreeMap,
     format,
     string::{String, ToString},
     vec::Vec,
 };
 
-use toml::de::DeValue;
+use toml::{Spanned, de::DeValue};
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,22 +19,39 @@ pub enum Value {
     /// `true` or `false`.
     Boolean(bool),
     /// A list.
-    List(Vec<Value>),
+    List(Vec<Item>),
+    /// A table.
+    Table(BTreeMap<String, Value>),
     /// Something that no key takes, by the name that TOML has for it.
     Other(&'static str),
 }
 
+/// An element of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The line that it begins on, counted from 1, if it is in a file.
+    pub line: Option<usize>,
+    /// Its value.
+    pub value: Value,
+}
+
 impl Value {
-    /// Takes a value from TOML.
-    pub fn from_toml(value: &DeValue<'_>) -> Self {
+    /// Takes a value from TOML; `line` tells the line of a byte.
+    pub fn from_toml(value: &DeValue<'_>, line: &dyn Fn(usize) -> usize) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Integer(number) => Self::Number(decimal(number.as_str(), number.radix())),
             DeValue::Boolean(b) => Self::Boolean(*b),
-            DeValue::Array(all) => Self::List(all.iter().map(|v| Self::from_toml(v.get_ref())).collect()),
+            DeValue::Array(all) => {
+                let item = |v: &Spanned<DeValue<'_>>| Item { line: Some(line(v.span().start)), value: Self::from_toml(v.get_ref(), line) };
+                Self::List(all.iter().map(item).collect())
+            }
             DeValue::Float(_) => Self::Other("a number with a fraction"),
             DeValue::Datetime(_) => Self::Other("a date"),
-            DeValue::Table(_) => Self::Other("a table"),
+            DeValue::Table(keys) => {
+                let keys = keys.iter().map(|(key, v)| (key.get_ref().to_string(), Self::from_toml(v.get_ref(), line)));
+                Self::Table(keys.collect())
+            }
         }
     }
 
@@ -44,7 +62,7 @@ impl Value {
             Self::Number(digits) => digits == "0",
             Self::Boolean(b) => !b,
             Self::List(all) => all.is_empty(),
-            Self::Other(_) => false,
+            Self::Table(_) | Self::Other(_) => false,
         }
     }
 
@@ -58,6 +76,7 @@ impl Value {
             Self::Number(digits) => digits.chars().take(40).collect(),
             Self::Boolean(b) => b.to_string(),
             Self::List(_) => String::from("a list"),
+            Self::Table(_) => String::from("a table"),
             Self::Other(what) => String::from(*what),
         }
     }

@@ -13,6 +13,14 @@ pub static SHELL: &[Spec] = &[
         build: build::cat,
         ..PLAIN
     },
+    Spec {
+        name: "crc32",
+        about: "print the CRC-32 (as gzip and zip have it) and the length of files and disks",
+        arguments: &[many("FILE", true, "the files; /dev/vda is the first disk")],
+        example: "crc32 /dev/vda",
+        build: build::crc32,
+        ..PLAIN
+    },
     Spec { name: "dmesg", about: "print Dom0's own log; the hypervisor's is `dom dmesg`", example: "dmesg", build: build::dmesg, ..PLAIN },
     Spec { name: "dom", about: "create, watch and end domains", example: "dom create -c /guests/linux.toml", subcommands: DOM, ..PLAIN },
     Spec {
@@ -40,6 +48,17 @@ pub static SHELL: &[Spec] = &[
         arguments: &[optional("PATH", "the folder; the current one if not named")],
         example: "ls /guests",
         build: build::ls,
+        ..PLAIN
+    },
+    Spec {
+        name: "lspci",
+        about: "list the PCI devices",
+        options: &[
+            switch(Some('v'), "--verbose", "show registers, capabilities and drivers as well"),
+            switch(None, "--json", "print JSON, for scripts"),
+        ],
+        example: "lspci -v",
+        build: build::lspci,
         ..PLAIN
     },
     Spec { name: "poweroff", about: "end all domains and switch the machine off", example: "poweroff", build: build::poweroff, ..PLAIN },
