@@ -19,6 +19,7 @@ pub mod exec;
 pub mod fs;
 pub mod image;
 mod nearest;
+pub mod qcow2;
 pub mod render;
 pub mod toolstack;
 pub mod xenstore;
