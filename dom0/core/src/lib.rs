@@ -21,6 +21,7 @@ pub mod fs;
 pub mod image;
 mod nearest;
 pub mod pci;
+pub mod qcow2;
 pub mod render;
 pub mod storage;
 pub mod toolstack;

@@ -67,6 +67,16 @@ impl Memory for Rc<FakeMemory> {
         }
         Ok(Box::new(self.take(bytes)))
     }
+
+    fn put(&self, into: &[Piece], from: &[u8]) {
+        assert!(length(into) >= from.len() as u64, "room for the bytes");
+        let mut rest = from;
+        for piece in into {
+            let (now, later) = rest.split_at(rest.len().min(piece.bytes as usize));
+            self.with(piece.address, now.len(), |bytes| bytes.copy_from_slice(now));
+            rest = later;
+        }
+    }
 }
 
 impl Buffer for FakeBuffer {

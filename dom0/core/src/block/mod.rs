@@ -149,6 +149,23 @@ pub trait Memory {
     /// # Errors
     /// [`DiskError::NoMemory`].
     fn buffer(&self, bytes: usize) -> Result<Box<dyn Buffer>, DiskError>;
+
+    /// Copies bytes into memory that came with a request, by way of [`Piece::virt`]: for what no device delivers, such as unpacked clusters.
+    ///
+    /// # Panics
+    /// If the pieces are shorter than the bytes.
+    fn put(&self, into: &[Piece], from: &[u8]);
+
+    /// Fills memory that came with a request with zeroes: for what lies nowhere.
+    fn zero(&self, into: &[Piece]) {
+        const ZEROES: [u8; 4096] = [0; 4096];
+        for piece in into {
+            for from in (0..u64::from(piece.bytes)).step_by(ZEROES.len()) {
+                let part = piece.part(from, from + ZEROES.len() as u64);
+                self.put(&[part], &ZEROES[..part.bytes as usize]);
+            }
+        }
+    }
 }
 
 /// Whoever gives out buffers, shared.
