@@ -47,7 +47,8 @@ pub struct Run {
     #[command(flatten)]
     pub tree: Tree,
     /// Give the machine a virtio disk with this file's bytes, whatever they are: /dev/vda, then /dev/vdb, and so on; may be repeated.
-    /// `ro`: it may only be read. `new=SIZE` (512M, 2G, ...): make the file, full of zeroes; it must not exist
+    /// `ro`: it may only be read. `new=SIZE` (512M, 2G, ...): make the file, full of zeroes; it must not exist.
+    /// A qcow2 file is made longer, without taking more room, so that the image can grow
     #[arg(long, value_name = "FILE[,ro][,new=SIZE]")]
     pub disk: Vec<DiskOption>,
     /// Start this PV64 ELF in Dom0's place, its console on standard output

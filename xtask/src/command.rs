@@ -1,6 +1,6 @@
 //! Runs other programs and says which one failed, and how.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -33,10 +33,14 @@ pub fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program of this name can be started.
 pub fn exists(program: &str) -> bool {
-    let Some(path) = std::env::var_os("PATH") else {
-        return false;
-    };
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path()).any(|folder| folder.join(program).is_file())
+}
+
+/// The PATH for programs of ours: with the folders of system programs (`mke2fs`), which a person's PATH may lack.
+pub fn path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
+    path
 }
 
 /// The command as a person would type it.

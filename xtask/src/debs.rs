@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::{Workspace, temporary, write};
-use crate::{apt, command};
+use crate::{apt, command, deps};
 
 /// Debian's Xen, as the ELF that QEMU can enter. Debian ships it compressed.
 ///
@@ -37,9 +37,47 @@ pub fn linux(workspace: &Workspace, meta: &str) -> Result<PathBuf> {
     if !current.exists() {
         let image = apt::dependencies(meta)?.into_iter().find(|name| name.starts_with("linux-image-"));
         let image = image.with_context(|| format!("the package {meta} names no kernel"))?;
-        unpack_as(workspace, &image, meta, "./boot")?;
+        unpack_and(workspace, &image, meta, &["./boot"], |_| Ok(()))?;
     }
     only_file(&current, |name| name.starts_with("vmlinuz-"))
+}
+
+/// What of a kernel's modules is unpacked: block devices, file systems and what these need.
+const MODULES: [&str; 5] = ["kernel/drivers/block", "kernel/fs", "kernel/lib", "kernel/crypto", "modules.*"];
+
+/// The modules of a kernel that [`linux`] gave, as far as a root on a disk needs them: the folder with `modules.dep`.
+///
+/// # Errors
+/// When they cannot be had, or `depmod` not be installed.
+pub fn modules(workspace: &Workspace, kernel: &Path) -> Result<PathBuf> {
+    let release = release(kernel)?;
+    let tree = workspace.cache()?.join(format!("modules-{release}"));
+    if !tree.exists() {
+        let package = format!("linux-image-{release}");
+        let parts = MODULES.map(|part| format!("./lib/modules/{release}/{part}"));
+        unpack_and(workspace, &package, &format!("modules-{release}"), &parts.each_ref().map(String::as_str), |tree| {
+            depmod(tree, release)
+        })?;
+    }
+    Ok(tree.join("lib/modules").join(release))
+}
+
+/// What `uname -r` says in a guest with this kernel.
+///
+/// # Errors
+/// When the file's name does not say it.
+pub fn release(kernel: &Path) -> Result<&str> {
+    let name = kernel.file_name().and_then(|name| name.to_str());
+    name.and_then(|name| name.strip_prefix("vmlinuz-")).with_context(|| format!("{} names no release", kernel.display()))
+}
+
+/// Writes what `modprobe` looks things up in, for the modules in `tree`.
+///
+/// # Errors
+/// When `depmod` is missing and cannot be installed, or fails.
+pub fn depmod(tree: &Path, release: &str) -> Result<()> {
+    deps::programs(&["depmod"])?;
+    command::run(Command::new("depmod").env("PATH", command::path()).arg("-b").arg(tree).arg(release))
 }
 
 /// A busybox without shared libraries.
@@ -55,17 +93,18 @@ pub fn busybox(workspace: &Workspace) -> Result<PathBuf> {
 fn unpacked(workspace: &Workspace, package: &str, part: &str) -> Result<PathBuf> {
     let tree = workspace.cache()?.join(package);
     if !tree.exists() {
-        unpack_as(workspace, package, package, part)?;
+        unpack_and(workspace, package, package, &[part], |_| Ok(()))?;
     }
     Ok(tree)
 }
 
-/// Unpacks into a folder of its own and renames it at the end: a tree with a name is complete, whoever else was at it.
-fn unpack_as(workspace: &Workspace, package: &str, name: &str, part: &str) -> Result<()> {
+/// Unpacks into a folder of its own, finishes it, and renames it at the end: a tree with a name is complete, whoever else was at it.
+fn unpack_and(workspace: &Workspace, package: &str, name: &str, parts: &[&str], finish: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let cache = workspace.cache()?;
     let deb = downloaded(&cache, package)?;
     let scratch = temporary().tempdir_in(&cache)?;
-    extract(&deb, scratch.path(), part)?;
+    extract(&deb, scratch.path(), parts)?;
+    finish(scratch.path())?;
     let tree = cache.join(name);
     match fs::rename(scratch.path(), &tree) {
         Err(_) if tree.exists() => Ok(()),
@@ -88,10 +127,14 @@ fn downloaded(cache: &Path, package: &str) -> Result<PathBuf> {
     only_file(&debs, |name| name.ends_with(".deb"))
 }
 
-fn extract(deb: &Path, into: &Path, part: &str) -> Result<()> {
+/// Unpacks the parts of a package; each may hold wildcards.
+///
+/// # Errors
+/// When one is not in it.
+pub fn extract(deb: &Path, into: &Path, parts: &[&str]) -> Result<()> {
     let mut unpack = Command::new("dpkg-deb").arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped()).spawn()?;
     let stream = unpack.stdout.take().context("dpkg-deb has no output")?;
-    command::output(Command::new("tar").arg("-x").arg("-C").arg(into).arg(part).stdin(stream))?;
+    command::output(Command::new("tar").arg("-x").arg("-C").arg(into).arg("--wildcards").args(parts).stdin(stream))?;
     let status = unpack.wait()?;
     if !status.success() {
         bail!("dpkg-deb could not read {} ({status})", deb.display());

@@ -1,4 +1,4 @@
-//! What the machine must have, installed when it is missing: the bare-metal target, rustup's components, QEMU.
+//! What the machine must have, installed when it is missing: the bare-metal target, rustup's components, QEMU, programs that make disks.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -94,4 +94,49 @@ pub fn qemu() -> Result<()> {
         return Ok(());
     }
     apt::install(&["qemu-system-x86"]).context("QEMU is missing and could not be installed")
+}
+
+/// Programs for disks, and the Debian packages that bring them.
+const PROGRAMS: [(&str, &str); 10] = [
+    ("depmod", "kmod"),
+    ("debugfs", "e2fsprogs"),
+    ("dumpe2fs", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
+    ("mke2fs", "e2fsprogs"),
+    ("resize2fs", "e2fsprogs"),
+    ("qemu-img", "qemu-utils"),
+    ("qemu-io", "qemu-utils"),
+    ("sfdisk", "fdisk"),
+    ("mmdebstrap", "mmdebstrap"),
+];
+
+/// Makes sure that those of `names` are there which are programs that we know how to install; other names are passed over.
+///
+/// # Errors
+/// When one is missing and cannot be installed.
+pub fn programs(names: &[&str]) -> Result<()> {
+    let packages = packages(names, command::exists);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    apt::install(&packages).with_context(|| format!("{} could not be installed", packages.join(", ")))
+}
+
+fn packages(names: &[&str], exists: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let missing = PROGRAMS.iter().filter(|(program, _)| names.contains(program) && !exists(program));
+    let mut packages: Vec<_> = missing.map(|&(_, package)| package).collect();
+    packages.dedup();
+    packages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_installed_once() {
+        let exists = |program: &str| program == "sfdisk";
+        assert_eq!(packages(&["qemu-img", "mke2fs", "e2fsck", "sfdisk", "grep"], exists), ["e2fsprogs", "qemu-utils"]);
+        assert!(packages(&["grep", "sfdisk"], exists).is_empty());
+    }
 }

@@ -8,14 +8,16 @@ use std::str::FromStr;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use domus_harness::disk::{Disk, MOST_DISKS};
+use serde::Deserialize;
 
-use crate::size;
+use crate::{qcow2, size};
 
 /// Disks are read and written in units of this many bytes.
 const SECTOR: u64 = 512;
 
 /// One disk, as it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
 pub struct DiskOption {
     path: PathBuf,
     read_only: bool,
@@ -45,6 +47,14 @@ impl FromStr for DiskOption {
     }
 }
 
+impl TryFrom<String> for DiskOption {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
 /// A size that a disk may have.
 fn sectors(size: &str) -> Result<u64> {
     let bytes = size::parse(size)?;
@@ -69,15 +79,21 @@ pub fn check(disks: &[DiskOption]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the files that shall be new, each full of zeroes that take no room, and gives the disks in order.
+/// Makes the files that shall be new, each full of zeroes that take no room; gives qcow2 images that may be written room to grow;
+/// and gives the disks in order.
 ///
 /// # Errors
-/// When a file cannot be made.
+/// When a file cannot be made or lengthened.
 pub fn prepare(disks: &[DiskOption]) -> Result<Vec<Disk>> {
     disks.iter().map(DiskOption::prepare).collect()
 }
 
 impl DiskOption {
+    /// The same with its file in `folder`, unless its path is absolute.
+    pub fn within(&self, folder: &Path) -> Self {
+        Self { path: folder.join(&self.path), ..self.clone() }
+    }
+
     fn check(&self) -> Result<()> {
         let name = self.path.display();
         let metadata = match fs::metadata(&self.path) {
@@ -91,8 +107,9 @@ impl DiskOption {
         ensure!(metadata.is_file() || device, "{name} is neither a file nor a block device");
         let size = metadata.len();
         ensure!(device || size > 0, "{name} is empty: remove it and let new=SIZE make it");
+        // qcow2 files end where their last cluster happens to end. Writable ones are lengthened; QEMU fills up the rest of a sector.
         ensure!(
-            device || size.is_multiple_of(SECTOR),
+            device || qcow2::room(&self.path)?.is_some() || size.is_multiple_of(SECTOR),
             "{name} has {size} bytes, which is no multiple of {SECTOR}, as a disk's size must be; `truncate -s %{SECTOR} FILE` rounds it up"
         );
         let opened = fs::OpenOptions::new().read(true).write(!self.read_only).open(&self.path);
@@ -114,10 +131,21 @@ impl DiskOption {
         if let Some(size) = self.new {
             let made = fs::OpenOptions::new().write(true).create_new(true).open(&self.path).and_then(|file| file.set_len(size));
             made.with_context(|| format!("cannot make {} of {size} bytes", self.path.display()))?;
+        } else if !self.read_only
+            && let Some(room) = qcow2::room(&self.path)?
+        {
+            lengthen(&self.path, room).with_context(|| format!("cannot lengthen {} to {room} bytes", self.path.display()))?;
         }
         // QEMU takes what stands before a colon for a protocol, unless a slash comes first.
         Ok(Disk { path: std::path::absolute(&self.path)?, read_only: self.read_only })
     }
+}
+
+/// Makes a file at least `size` bytes long. What is added reads as zeroes and takes no room.
+fn lengthen(path: &Path, size: u64) -> std::io::Result<()> {
+    let file = fs::OpenOptions::new().write(true).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.len() < size { file.set_len(size) } else { Ok(()) }
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -173,6 +201,22 @@ mod tests {
         assert!(complaint(&[name("n,new=1k"), name("n,new=1k")]).contains("twice"));
         assert!(complaint(&vec![good.clone(); 27]).contains("27 disks"));
         check(&[disk(&format!("{good},ro")), disk(&format!("{good},ro"))]).unwrap();
+    }
+
+    #[test]
+    fn an_image_gets_room_to_grow_unless_it_is_only_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.qcow2");
+        let mut image = [b"QFI\xfb", &3u32.to_be_bytes()[..], &[0; 12], &16u32.to_be_bytes(), &(1u64 << 30).to_be_bytes()].concat();
+        image.resize(700, 0);
+        fs::write(&path, image).unwrap();
+        let (writable, read_only) = (disk(&path.display().to_string()), disk(&format!("{},ro", path.display())));
+        check(std::slice::from_ref(&read_only)).unwrap();
+        prepare(&[read_only]).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 700);
+        check(std::slice::from_ref(&writable)).unwrap();
+        prepare(&[writable]).unwrap();
+        assert!(fs::metadata(&path).unwrap().len() > 2 << 30);
     }
 
     #[test]

@@ -17,7 +17,6 @@ pub fn add(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
             tree.bytes(&format!("guests/{name}.toml"), example_toml(name, &example.name, extra))?;
         }
     }
-    tree.copy("guests/linux.cpio.gz", &ramdisk::build(workspace)?)?;
     add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")
 }
 
@@ -30,7 +29,9 @@ pub fn add_generic(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
 }
 
 fn add_linux(workspace: &Workspace, tree: &mut Archive, name: &str, package: &str) -> Result<()> {
-    tree.copy(&format!("guests/vmlinuz-{name}"), &debs::linux(workspace, package)?)?;
+    let kernel = debs::linux(workspace, package)?;
+    tree.copy(&format!("guests/vmlinuz-{name}"), &kernel)?;
+    tree.copy(&format!("guests/{name}.cpio.gz"), &ramdisk::build(workspace, name, &kernel)?)?;
     tree.bytes(&format!("guests/{name}.toml"), linux_toml(name))
 }
 
@@ -50,7 +51,7 @@ pub fn example_toml(name: &str, kernel: &str, extra: &str) -> String {
 
 fn linux_toml(name: &str) -> String {
     format!(
-        "name = \"{name}\"\nkernel = \"/guests/vmlinuz-{name}\"\nramdisk = \"/guests/linux.cpio.gz\"\n\
+        "name = \"{name}\"\nkernel = \"/guests/vmlinuz-{name}\"\nramdisk = \"/guests/{name}.cpio.gz\"\n\
          cmdline = \"console=hvc0 earlyprintk=xen\"\nmemory = 256\nvcpus = 1\n"
     )
 }
@@ -68,6 +69,7 @@ mod tests {
         }
         let table: toml::Table = toml::from_str(&linux_toml("linux")).unwrap();
         assert_eq!(table["kernel"].as_str(), Some("/guests/vmlinuz-linux"));
+        assert_eq!(table["ramdisk"].as_str(), Some("/guests/linux.cpio.gz"));
         assert_eq!(table["memory"].as_integer(), Some(256));
     }
 }

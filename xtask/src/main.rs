@@ -17,6 +17,7 @@ mod deps;
 mod disk;
 mod guests;
 mod progress;
+mod qcow2;
 mod ramdisk;
 mod run;
 mod size;

@@ -48,7 +48,9 @@ async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, Str
     }
     if let Some(disk) = parsed.config.disks.first() {
         // Better none than a domain that lacks it.
-        return Err(format!("{path}: disk {}: disks are not attached yet; boot from a ramdisk (`ramdisk`) and remove the key", disk.vdev).into());
+        return Err(
+            format!("{path}: disk {}: disks are not attached yet; boot from a ramdisk (`ramdisk`) and remove the key", disk.vdev).into()
+        );
     }
     let name = parsed.config.name.clone();
     create(parsed.config, paused).await?;

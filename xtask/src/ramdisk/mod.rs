@@ -1,8 +1,10 @@
-//! The root of a stock Linux guest: busybox and a few lines of configuration, as a gzipped cpio archive.
+//! The root of a stock Linux guest: busybox, a few lines of configuration and the modules for a disk, as a gzipped cpio archive.
+
+mod modules;
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -12,13 +14,8 @@ use crate::archive::Archive;
 use crate::workspace::{Workspace, write};
 use crate::{command, debs};
 
-/// The kernel starts this. `devtmpfs` is mounted by nobody else, as there is no udev; the console must be opened again once it is.
-const INIT: &str = "#!/bin/busybox sh
-/bin/busybox mount -t proc proc /proc
-/bin/busybox mount -t sysfs sysfs /sys
-/bin/busybox mount -t devtmpfs devtmpfs /dev
-exec /bin/busybox init </dev/console >/dev/console 2>&1
-";
+/// The kernel starts this.
+const INIT: &str = include_str!("init.sh");
 
 /// busybox's init reaps orphans, obeys `/sbin/poweroff`, and gives the shell a controlling terminal (Ctrl-C). There is no getty: it
 /// throws away what was typed before it came up.
@@ -32,15 +29,16 @@ export PS1='\\w # '
 cd /
 ";
 
-/// Writes the ramdisk and returns its path.
+/// Writes the ramdisk for `kernel` and returns its path.
 ///
 /// # Errors
-/// When busybox cannot be had.
-pub fn build(workspace: &Workspace) -> Result<PathBuf> {
+/// When busybox or the kernel's modules cannot be had.
+pub fn build(workspace: &Workspace, name: &str, kernel: &Path) -> Result<PathBuf> {
     let busybox = debs::busybox(workspace)?;
     let applets = command::output(Command::new(&busybox).arg("--list-full")).context("busybox does not name its applets")?;
-    let path = workspace.out()?.join("linux.cpio.gz");
-    let tree = tree(&fs::read(&busybox)?, &applets)?;
+    let path = workspace.out()?.join(format!("{name}.cpio.gz"));
+    let mut tree = tree(&fs::read(&busybox)?, &applets)?;
+    modules::add(&mut tree, &debs::modules(workspace, kernel)?, debs::release(kernel)?)?;
     let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
     gzip.write_all(&tree.pack()?)?;
     write(&path, &gzip.finish()?)?;
@@ -49,7 +47,7 @@ pub fn build(workspace: &Workspace) -> Result<PathBuf> {
 
 fn tree(busybox: &[u8], applets: &str) -> Result<Archive> {
     let mut tree = Archive::default();
-    for folder in ["dev", "proc", "sys", "tmp", "root", "sbin", "etc"] {
+    for folder in ["dev", "proc", "sys", "tmp", "root", "sbin", "etc", "sysroot"] {
         tree.folder(folder)?;
     }
     tree.program("init", INIT)?;

@@ -1,0 +1,117 @@
+//! Whether a session went as its file says.
+
+use anyhow::{Context, Result};
+use domus_harness::domus::Report;
+use domus_harness::verdict::Verdict;
+use regex::Regex;
+
+use super::session::{Limit, Session};
+
+/// The verdict on what the machine printed, and how it ended.
+///
+/// # Errors
+/// When an expression in the file is none.
+pub fn judge(session: &Session, report: &Report) -> Result<Verdict> {
+    if let Some(complaint) = report.complaint() {
+        return Ok(Verdict::Failure(complaint.into()));
+    }
+    if report.status != session.status {
+        return Ok(Verdict::Failure(format!("status {} instead of {}", report.status, session.status)));
+    }
+    let mut rest = report.console.as_str();
+    for pattern in &session.expect {
+        match regex(pattern)?.find(rest) {
+            Some(found) => rest = &rest[found.end()..],
+            None => {
+                return Ok(Verdict::Failure(format!("expected {pattern:?}, after what was expected before")));
+            }
+        }
+    }
+    for pattern in &session.never {
+        if let Some(found) = regex(pattern)?.find(&report.console) {
+            return Ok(Verdict::Failure(format!("{:?} should not be there", found.as_str())));
+        }
+    }
+    for pattern in &session.same {
+        let found: Vec<&str> = regex(pattern)?.captures_iter(&report.console).filter_map(|c| Some(c.get(1)?.as_str())).collect();
+        if found.len() < 2 || found.iter().any(|&value| value != found[0]) {
+            return Ok(Verdict::Failure(format!("{pattern:?} should be the same everywhere: {found:?}")));
+        }
+    }
+    for limit in &session.limits {
+        if let Some(complaint) = limit.complaint(&report.console)? {
+            return Ok(Verdict::Failure(complaint));
+        }
+    }
+    for pattern in &session.log {
+        if !regex(pattern)?.is_match(&report.log) {
+            return Ok(Verdict::Failure(format!("the log does not have {pattern:?}")));
+        }
+    }
+    Ok(Verdict::Success)
+}
+
+impl Limit {
+    /// What is wrong, if something is.
+    fn complaint(&self, console: &str) -> Result<Option<String>> {
+        let number = regex(&self.number)?;
+        let numbers: Vec<u64> = number.captures_iter(console).filter_map(|c| c.get(1)?.as_str().parse().ok()).collect();
+        let [Some(first), Some(second)] = self.between.map(|at| numbers.get(at)) else {
+            return Ok(Some(format!("{}: {:?} has {} matches", self.what, self.number, numbers.len())));
+        };
+        let difference = second.abs_diff(*first);
+        Ok((difference > self.at_most).then(|| format!("{}: {difference}, and {} at most", self.what, self.at_most)))
+    }
+}
+
+/// `^` and `$` are those of a line.
+fn regex(pattern: &str) -> Result<Regex> {
+    regex::RegexBuilder::new(pattern).multi_line(true).build().with_context(|| format!("{pattern:?} is no regular expression"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domus_harness::log::Outcome;
+    use domus_harness::supervise::Ended;
+
+    fn report(status: u8, console: &str) -> Report {
+        let outcome = Outcome::Exit(status);
+        Report { status, ended: Ended::ByItself, outcome, console: console.into(), log: "[0.1] d1 crashed\n".into() }
+    }
+
+    fn judge(session: &str, report: &Report) -> Verdict {
+        super::judge(&toml::from_str(session).unwrap(), report).unwrap()
+    }
+
+    #[test]
+    fn the_order_matters() {
+        let both = report(0, "one\ntwo\n");
+        assert_eq!(judge("exec = ['x']\nexpect = ['^one$', '^two$']", &both), Verdict::Success);
+        assert!(matches!(judge("exec = ['x']\nexpect = ['two', 'one']", &both), Verdict::Failure(_)));
+    }
+
+    #[test]
+    fn status_absence_and_log_count() {
+        assert!(matches!(judge("exec = ['x']", &report(1, "")), Verdict::Failure(_)));
+        assert_eq!(judge("exec = ['x']\nstatus = 1\nlog = ['crashed']", &report(1, "")), Verdict::Success);
+        assert!(matches!(judge("exec = ['x']\nnever = ['oops']", &report(0, "oops")), Verdict::Failure(_)));
+        assert!(matches!(judge("exec = ['x']\nlog = ['fine']", &report(0, "")), Verdict::Failure(_)));
+    }
+
+    #[test]
+    fn limits_hold() {
+        let session = |most| format!("exec = ['x']\n[[limits]]\nwhat = 'time'\nnumber = 't=(.*)'\nbetween = [0, 1]\nat-most = {most}");
+        assert_eq!(judge(&session(5), &report(0, "t=10\nt=15\n")), Verdict::Success);
+        assert!(matches!(judge(&session(4), &report(0, "t=10\nt=15\n")), Verdict::Failure(_)));
+        assert!(matches!(judge(&session(9), &report(0, "t=10\n")), Verdict::Failure(_)));
+    }
+
+    #[test]
+    fn what_must_stay_the_same_is_compared() {
+        let session = "exec = ['x']\nsame = ['free: (.*)']";
+        assert_eq!(judge(session, &report(0, "free: 5\nfree: 5\n")), Verdict::Success);
+        assert!(matches!(judge(session, &report(0, "free: 5\nfree: 4\n")), Verdict::Failure(_)));
+        assert!(matches!(judge(session, &report(0, "free: 5\n")), Verdict::Failure(_)));
+    }
+}
