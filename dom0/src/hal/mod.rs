@@ -2,9 +2,11 @@
 
 pub mod bell;
 pub mod control;
+#[allow(dead_code, reason = "tasks of devices come next")]
 pub mod executor;
 pub mod foreign;
 pub mod guest_memory;
+pub mod local;
 pub mod ports;
 mod section;
 pub mod shared_page;
