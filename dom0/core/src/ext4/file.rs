@@ -6,7 +6,7 @@ use core::future::ready;
 use super::extents::Extent;
 use super::inode::Kind;
 use super::{Inode, Result, Volume, VolumeError};
-use crate::block::{Disk, DiskError, Doing, Info, Piece, Place, SharedDisk, SharedMemory, check_range, cut, length};
+use crate::block::{Disk, DiskError, Doing, Info, Piece, Place, SharedDisk, SharedMemory, Traffic, check_range, cut, length};
 use crate::fs::PathError;
 
 /// A file that is open.
@@ -153,6 +153,10 @@ impl Disk for FileDisk {
             Part::Hole(bytes) if !write => Place::Zeroes { bytes },
             Part::Hole(_) => Place::Unknown,
         }
+    }
+
+    fn traffic(&self) -> Option<Rc<Traffic>> {
+        self.below.traffic()
     }
 
     fn read<'a>(&'a self, offset: u64, into: &'a [Piece]) -> Doing<'a> {

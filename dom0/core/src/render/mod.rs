@@ -2,10 +2,12 @@
 
 mod domains;
 mod host;
+mod storage;
 mod table;
 mod xenstore;
 
 pub use domains::{DomainRow, domain_info, domain_info_json, list, list_json};
 pub use host::{HostInfo, Memory, Task, free, host_info, host_info_json, ps};
+pub use storage::{lsblk, lsblk_json, mounts, size};
 pub use table::{Align, Column, seconds};
 pub use xenstore::xenstore_ls;
