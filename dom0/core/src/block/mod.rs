@@ -10,11 +10,13 @@
 mod error;
 pub mod fake;
 pub mod quick;
+mod whole;
 
 use alloc::{boxed::Box, rc::Rc};
 use core::pin::Pin;
 
 pub use error::DiskError;
+pub use whole::WholeDisk;
 
 /// The unit of offsets and lengths, in bytes.
 pub const SECTOR: u64 = 512;
