@@ -3,11 +3,14 @@
 pub mod bell;
 pub mod control;
 #[allow(dead_code, reason = "tasks of devices come next")]
+pub mod dma;
 pub mod executor;
 pub mod foreign;
 pub mod guest_memory;
 pub mod local;
+pub mod pci;
 pub mod ports;
+pub mod registers;
 mod section;
 pub mod shared_page;
 pub mod tasks;
