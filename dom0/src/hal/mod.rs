@@ -2,8 +2,8 @@
 
 pub mod bell;
 pub mod control;
-#[allow(dead_code, reason = "tasks of devices come next")]
 pub mod dma;
+#[allow(dead_code, reason = "tasks of devices come next")]
 pub mod executor;
 pub mod foreign;
 pub mod guest_memory;

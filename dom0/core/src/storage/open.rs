@@ -10,9 +10,9 @@ use crate::block::SharedDisk;
 pub struct Opened {
     disk: SharedDisk,
     devices: Vec<u32>,
-    claims: Vec<Claim>,
+    _claims: Vec<Claim>,
     // Volumes stay while files on them are open.
-    mounts: Vec<Rc<Mount>>,
+    _mounts: Vec<Rc<Mount>>,
 }
 
 impl Opened {
@@ -20,6 +20,9 @@ impl Opened {
     pub fn disk(&self) -> &SharedDisk {
         &self.disk
     }
+
+    /// Ends the use of the disk. Nothing of it may be under way any more.
+    pub async fn close(self) {}
 
     /// The physical disks that its bytes lie on.
     pub fn devices(&self) -> &[u32] {
@@ -36,6 +39,6 @@ impl Storage {
         let layer = self.layer(target, access).await?;
         let claim = Claim::take(&self.claims, holder, layer.range, access.writes());
         let claim = claim.map_err(|error| StorageError::about(target, error))?;
-        Ok(Opened { disk: layer.disk, devices: vec![layer.device], claims: vec![claim], mounts: layer.mount.into_iter().collect() })
+        Ok(Opened { disk: layer.disk, devices: vec![layer.device], _claims: vec![claim], _mounts: layer.mount.into_iter().collect() })
     }
 }
