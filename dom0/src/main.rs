@@ -7,13 +7,14 @@
 
 extern crate alloc;
 
+mod block;
+mod devices;
 mod domains;
 mod files;
 mod hal;
 mod log;
 mod power;
 mod shell;
-#[allow(dead_code, reason = "the seam that the block back end is joined to next")]
 mod storage;
 mod terminal;
 
@@ -27,7 +28,10 @@ fn main(info: &'static BootInfo) {
     files::init(info.module());
     terminal::init();
     hal::timer::init();
+    devices::init();
+    storage::init();
     hal::executor::run(|spawner| {
+        spawner.spawn(block::interrupts::run().expect("it is spawned once"));
         domains::start(spawner);
         spawner.spawn(shell::run().expect("the first task fits"));
     })

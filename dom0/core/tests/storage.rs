@@ -155,7 +155,7 @@ fn mistakes_are_told_in_one_message() {
     let machine = Machine::new(vec![disk(), vec![0; MIB]]);
     machine.mount("/dev/vda1", "/mnt", false).unwrap();
     for (target, words) in [
-        ("/dev/vdx", "/dev/vdx: no such disk; there are /dev/vda, /dev/vdb"),
+        ("/dev/vdx", "there is no disk /dev/vdx: the machine has /dev/vda to /dev/vdb"),
         ("/dev/vda9", "/dev/vda9: /dev/vda has no partition 9"),
         ("/dev/vdb1", "/dev/vdb has no partition 1"),
         ("/images/a.raw", "/images/a.raw: not on a mounted volume"),
@@ -181,7 +181,7 @@ fn mistakes_are_told_in_one_message() {
         assert!(message.contains(words), "{message}");
     }
     assert!(machine.umount("/data").unwrap_err().contains("nothing is mounted there"));
-    assert!(Machine::new(vec![]).refusal("/dev/vda", Access::Read).contains("the machine has none"));
+    assert!(Machine::new(vec![]).refusal("/dev/vda", Access::Read).contains("the machine has none that Dom0 drives"));
 }
 
 #[test]

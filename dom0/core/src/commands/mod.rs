@@ -17,7 +17,7 @@ use core::fmt;
 
 pub use help::{help, overview};
 pub use table::{Argument, DOM, OptionSpec, SHELL, Spec, XENSTORE};
-pub use types::{Command, Dom, DomainRef, Invocation, Xenstore};
+pub use types::{Command, Dom, DomainRef, Invocation, Mount, Xenstore};
 
 use crate::nearest::nearest;
 

@@ -1,6 +1,6 @@
 //! From a path to the bytes behind it: a device, a partition or a file, before anybody looks at what they mean.
 
-use alloc::{format, rc::Rc};
+use alloc::{format, rc::Rc, string::String};
 
 use super::claims::Range;
 use super::mount::Mount;
@@ -47,9 +47,7 @@ impl Storage {
         }
         let parts = disks.iter().find_map(|disk| Some((disk, name.strip_prefix(&disk.name)?.parse::<u32>().ok()?)));
         let Some((physical, number)) = parts else {
-            let known = disks.iter().map(|disk| format!("{DEVICES}{}", disk.name)).collect::<alloc::vec::Vec<_>>().join(", ");
-            let known = if known.is_empty() { "the machine has none that Dom0 drives".into() } else { format!("there are {known}") };
-            return Err(StorageError::about(format!("{DEVICES}{name}"), format!("no such disk; {known}")));
+            return Err(StorageError::new(format!("there is no disk {DEVICES}{name}: the machine has {}", known(&disks))));
         };
         let about = |message: &dyn core::fmt::Display| StorageError::about(format!("{DEVICES}{name}"), message);
         let table = partitions::read(&*physical.disk, &*self.memory).await.map_err(|error| about(&error))?;
@@ -76,6 +74,14 @@ impl Storage {
         let (inode, disk) = file.await.map_err(|error: crate::ext4::VolumeError| StorageError::new(format!("{error}")))?;
         let range = Range { device: VOLUMES + mount.number, from: inode.into(), to: u64::from(inode) + 1 };
         Ok(Layer { range, disk, device: mount.device, mount: Some(mount) })
+    }
+}
+
+fn known(disks: &[Physical]) -> String {
+    match disks {
+        [] => "none that Dom0 drives (`lspci` lists the devices)".into(),
+        [one] => format!("{DEVICES}{}", one.name),
+        [first, .., last] => format!("{DEVICES}{} to {DEVICES}{}", first.name, last.name),
     }
 }
 

@@ -15,15 +15,16 @@ mod read_only;
 mod target;
 
 use alloc::{
-    rc::Rc,
+    rc::{Rc, Weak},
     string::{String, ToString},
     vec::Vec,
 };
 use core::cell::{Cell, RefCell};
 
-use self::claims::Claims;
+use self::claims::{Claims, Range};
 use self::mount::Mount;
 use crate::block::{SharedDisk, SharedMemory};
+use crate::qcow2::Image;
 
 pub use claim::Claim;
 pub use error::StorageError;
@@ -69,12 +70,21 @@ pub struct Storage {
     /// Mounts so far.
     mounted: Cell<u32>,
     claims: Rc<RefCell<Claims>>,
+    /// Images that are being written, by what holds them: whoever else works on one works through it.
+    images: RefCell<Vec<(Range, Weak<Image>)>>,
 }
 
 impl Storage {
     /// No disks yet. Metadata are read through `memory`.
     pub fn new(memory: SharedMemory) -> Self {
-        Self { memory, disks: RefCell::default(), mounts: RefCell::default(), mounted: Cell::new(0), claims: Rc::default() }
+        Self {
+            memory,
+            disks: RefCell::default(),
+            mounts: RefCell::default(),
+            mounted: Cell::new(0),
+            claims: Rc::default(),
+            images: RefCell::default(),
+        }
     }
 
     /// A disk has appeared: `name` is what stands behind `/dev/`, `number` what [`crate::block::Place::At`] calls it.
@@ -89,5 +99,16 @@ impl Storage {
 
     fn physical(&self) -> Vec<Physical> {
         self.disks.borrow().clone()
+    }
+
+    fn remember(&self, range: Range, image: &Rc<Image>) {
+        let mut images = self.images.borrow_mut();
+        images.retain(|(_, image)| image.strong_count() != 0);
+        images.push((range, Rc::downgrade(image)));
+    }
+
+    /// The image that somebody is writing there.
+    fn written(&self, range: Range) -> Option<Rc<Image>> {
+        self.images.borrow().iter().find(|(known, _)| *known == range)?.1.upgrade()
     }
 }
