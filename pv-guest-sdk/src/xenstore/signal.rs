@@ -22,11 +22,14 @@ const HOOKS: usize = 4;
 /// How the tokens of these watches begin. The rest is the signal's number.
 const TOKEN: &str = "pv-guest-sdk/";
 
+/// What is called whenever xenstore rings.
+type Hook = Option<fn()>;
+
 static USED: AtomicU64 = AtomicU64::new(0);
 static FIRED: AtomicU64 = AtomicU64::new(0);
 static ACTIVITY: AtomicU32 = AtomicU32::new(0);
 static WAKERS: IrqMutex<[Option<Waker>; SIGNALS]> = IrqMutex::new([const { None }; SIGNALS]);
-static ON_ACTIVITY: IrqMutex<[Option<fn()>; HOOKS]> = IrqMutex::new([None; HOOKS]);
+static ON_ACTIVITY: IrqMutex<[Hook; HOOKS]> = IrqMutex::new([None; HOOKS]);
 
 /// A flag that any of its watches sets.
 #[derive(Debug)]
