@@ -20,6 +20,7 @@ pub mod exec;
 pub mod fs;
 pub mod image;
 mod nearest;
+pub mod partitions;
 pub mod pci;
 pub mod qcow2;
 pub mod render;

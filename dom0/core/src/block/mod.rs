@@ -7,6 +7,7 @@
 //!
 //! Offsets and lengths are bytes, and multiples of [`SECTOR`] everywhere. Everything runs on one vCPU: futures need not be `Send`.
 
+mod bytes;
 mod error;
 pub mod fake;
 pub mod quick;
@@ -14,6 +15,7 @@ pub mod quick;
 use alloc::{boxed::Box, rc::Rc};
 use core::pin::Pin;
 
+pub use bytes::read_bytes;
 pub use error::DiskError;
 
 /// The unit of offsets and lengths, in bytes.
