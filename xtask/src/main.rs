@@ -17,6 +17,8 @@ mod debs;
 mod deps;
 mod disk;
 mod guests;
+#[cfg(test)]
+mod powercut;
 mod progress;
 mod qcow2;
 mod ramdisk;
