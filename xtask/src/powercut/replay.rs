@@ -114,7 +114,7 @@ mod tests {
         let mut io = Command::new("qemu-io");
         let (disk, log) = (name("disk"), name("log"));
         io.args(["--image-opts", &format!("driver=blklogwrites,file.driver=file,file.filename={disk},log.driver=file,log.filename={log}")]);
-        commands.iter().for_each(|command| drop(io.args(["-c", command])));
+        io.args(commands.iter().flat_map(|command| ["-c", command]));
         command::output(&mut io).unwrap();
         Log::open(&folder.join("log")).unwrap()
     }
