@@ -6,6 +6,10 @@ use crate::archive::Archive;
 use crate::workspace::Workspace;
 use crate::{compile, debs, ramdisk};
 
+/// Debian on a disk, with the kernel and ramdisk of `linux.toml`. The disk is the overlay that `cargo xtask debian` makes.
+const DEBIAN_TOML: &str = "name = \"debian\"\nkernel = \"/guests/vmlinuz-linux\"\nramdisk = \"/guests/linux.cpio.gz\"\n\
+    cmdline = \"console=hvc0 earlyprintk=xen root=/dev/xvda rw\"\nmemory = 512\nvcpus = 1\ndisk = ['qcow2:/dev/vdb,xvda,w']\n";
+
 /// Puts all of it into the tree.
 ///
 /// # Errors
@@ -17,7 +21,8 @@ pub fn add(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
             tree.bytes(&format!("guests/{name}.toml"), example_toml(name, &example.name, extra))?;
         }
     }
-    add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")
+    add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")?;
+    tree.bytes("guests/debian.toml", DEBIAN_TOML)
 }
 
 /// Puts Debian's generic kernel into the tree: eight megabytes more, so only on request.
@@ -71,5 +76,7 @@ mod tests {
         assert_eq!(table["kernel"].as_str(), Some("/guests/vmlinuz-linux"));
         assert_eq!(table["ramdisk"].as_str(), Some("/guests/linux.cpio.gz"));
         assert_eq!(table["memory"].as_integer(), Some(256));
+        let table: toml::Table = toml::from_str(DEBIAN_TOML).unwrap();
+        assert_eq!(table["disk"].as_array().map(Vec::len), Some(1));
     }
 }
