@@ -31,6 +31,8 @@ pub enum Task {
     Image(Image),
     /// Boot a PV64 ELF as the first domain of Debian's Xen, for comparison
     Xen(Xen),
+    /// Make a disk image with Debian's root file system, for guests to boot
+    Debian(Debian),
 }
 
 /// Options of `run`.
@@ -143,6 +145,24 @@ pub struct Xen {
     /// Print the QEMU command line instead of running it
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Options of `debian`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The image (ext4, raw) is made once with mmdebstrap and kept; its path is printed. Guests should not write it: give each an \
+    overlay. root has no password.\n\n\
+    Example:\n  cargo xtask debian --overlay mine.qcow2 --size 4G\n  \
+    cargo xtask run --disk target/cache/debian.raw,ro --disk mine.qcow2\n  \
+    dom0:~# dom create -c /guests/debian.toml"
+)]
+pub struct Debian {
+    /// Also make this qcow2 image for a guest's changes, with the base as the machine's first disk, /dev/vda
+    #[arg(long, value_name = "FILE")]
+    pub overlay: Option<PathBuf>,
+    /// The overlay's size; resize2fs in the guest makes use of what is more than the base's 1G
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub size: String,
 }
 
 #[cfg(test)]

@@ -89,6 +89,11 @@ pub fn prepare(disks: &[DiskOption]) -> Result<Vec<Disk>> {
 }
 
 impl DiskOption {
+    /// A file that may only be read.
+    pub fn read_only(path: &Path) -> Self {
+        Self { path: path.to_owned(), read_only: true, new: None }
+    }
+
     /// The same with its file in `folder`, unless its path is absolute.
     pub fn within(&self, folder: &Path) -> Self {
         Self { path: folder.join(&self.path), ..self.clone() }

@@ -12,10 +12,13 @@ mod boot;
 mod cli;
 mod command;
 mod compile;
+mod debian;
 mod debs;
 mod deps;
 mod disk;
 mod guests;
+#[cfg(test)]
+mod powercut;
 mod progress;
 mod qcow2;
 mod ramdisk;
@@ -53,5 +56,6 @@ fn dispatch(task: Task) -> anyhow::Result<u8> {
         Task::Build => compile::everything(&workspace),
         Task::Image(options) => run::image(&workspace, &options),
         Task::Xen(options) => xen::run(&workspace, &options),
+        Task::Debian(options) => debian::run(&workspace, &options),
     }
 }
