@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn a_log_lies_between_the_disk_and_its_file() {
-        let [_, what, ..] = Disk { path: "/a".into(), read_only: false, log: Some("/l,og".into()) }.args(0).map(|word| word.into_string().unwrap());
+        let [_, what, ..] =
+            Disk { path: "/a".into(), read_only: false, log: Some("/l,og".into()) }.args(0).map(|word| word.into_string().unwrap());
         let file = "driver=blklogwrites,file.driver=file,file.filename=/a,log.driver=file,log.filename=/l,,og,if=none,";
         assert!(what.starts_with(file), "{what}");
     }
