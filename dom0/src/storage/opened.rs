@@ -8,6 +8,7 @@ use dom0_core::block::quick::QuickDisk;
 use dom0_core::storage;
 
 use crate::block;
+use crate::log::log;
 
 /// An open disk, and the claim on its bytes.
 pub struct Opened {
@@ -34,6 +35,8 @@ impl Opened {
 
     /// Ends the use of the disk. Nothing of it may be under way any more; others can claim it when this is over.
     pub async fn close(self) {
-        self.opened.close().await;
+        if let Err(error) = self.opened.close().await {
+            log!("a disk was closed, but what was written last may be lost: {error}");
+        }
     }
 }
