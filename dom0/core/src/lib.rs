@@ -26,4 +26,5 @@ pub mod qcow2;
 pub mod render;
 pub mod storage;
 pub mod toolstack;
+pub mod virtio;
 pub mod xenstore;

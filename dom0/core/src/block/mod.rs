@@ -12,6 +12,7 @@ mod error;
 pub mod fake;
 pub mod quick;
 mod traffic;
+mod whole;
 
 use alloc::{boxed::Box, rc::Rc};
 use core::pin::Pin;
@@ -19,6 +20,7 @@ use core::pin::Pin;
 pub use bytes::read_bytes;
 pub use error::DiskError;
 pub use traffic::{Lane, Moment, Traffic};
+pub use whole::WholeDisk;
 
 /// The unit of offsets and lengths, in bytes.
 pub const SECTOR: u64 = 512;
