@@ -5,6 +5,7 @@
 
 mod commands;
 mod files;
+mod images;
 mod opened;
 
 use alloc::string::String;
@@ -18,6 +19,7 @@ use crate::hal::local::Once;
 pub use commands::{lsblk, mount, umount};
 pub use dom0_core::storage::Access;
 pub use files::{is_archived, list, look, read};
+pub use images::disk;
 pub use opened::Opened;
 
 /// What a command that failed says.
