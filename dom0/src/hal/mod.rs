@@ -2,10 +2,14 @@
 
 pub mod bell;
 pub mod control;
+pub mod dma;
 pub mod executor;
 pub mod foreign;
 pub mod guest_memory;
+pub mod local;
+pub mod pci;
 pub mod ports;
+pub mod registers;
 mod section;
 pub mod shared_page;
 pub mod tasks;
