@@ -10,9 +10,9 @@ use dom0_core::block::SharedDisk;
 use dom0_core::block::quick::QuickDisk;
 use dom0_core::storage::claims::{ClaimId, Claims, Range};
 
-use crate::hal::local::Local;
+use crate::hal::task_cell::TaskCell;
 
-static CLAIMS: Local<Claims> = Local::new(Claims::new());
+static CLAIMS: TaskCell<Claims> = TaskCell::new(Claims::new());
 
 /// A claim on bytes of physical disks. Dropping it ends it.
 pub struct Claim(ClaimId);

@@ -6,13 +6,13 @@ use core::cell::RefCell;
 use pv_guest_sdk::events;
 
 /// A value for tasks alone.
-pub struct Local<T>(RefCell<T>);
+pub struct TaskCell<T>(RefCell<T>);
 
 // SAFETY: there is one vCPU. Whoever gets at the value is a task (or the start): handlers run with upcalls masked, and `with` refuses that.
 // Tasks interrupt each other only where they wait, which no closure given to `with` can.
-unsafe impl<T> Sync for Local<T> {}
+unsafe impl<T> Sync for TaskCell<T> {}
 
-impl<T> Local<T> {
+impl<T> TaskCell<T> {
     /// A value.
     pub const fn new(value: T) -> Self {
         Self(RefCell::new(value))
