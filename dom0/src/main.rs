@@ -7,6 +7,8 @@
 
 extern crate alloc;
 
+mod block;
+mod devices;
 mod domains;
 mod files;
 mod hal;
@@ -27,7 +29,9 @@ fn main(info: &'static BootInfo) {
     files::init(info.module());
     terminal::init();
     hal::timer::init();
+    devices::init();
     hal::executor::run(|spawner| {
+        spawner.spawn(block::interrupts::run().expect("it is spawned once"));
         domains::start(spawner);
         spawner.spawn(shell::run().expect("the first task fits"));
     })

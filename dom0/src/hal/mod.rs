@@ -2,11 +2,15 @@
 
 pub mod bell;
 pub mod control;
+pub mod dma;
 #[allow(dead_code, reason = "tasks of devices come next")]
 pub mod executor;
 pub mod foreign;
 pub mod guest_memory;
+pub mod local;
+pub mod pci;
 pub mod ports;
+pub mod registers;
 mod section;
 pub mod shared_page;
 pub mod task_cell;

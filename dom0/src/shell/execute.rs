@@ -5,8 +5,8 @@ use alloc::string::String;
 
 use dom0_core::commands::{self, Command, Invocation};
 
-use super::{dom, host};
-use crate::{power, terminal};
+use super::{checksum, dom, host};
+use crate::{devices, power, terminal};
 
 /// Status of a line that is no command, as in other shells.
 pub const USAGE: u32 = 2;
@@ -52,7 +52,11 @@ async fn run(command: Command, so_far: u32) -> Result {
         Command::Dmesg => host::dmesg(),
         Command::Ps => host::ps(),
         Command::Free => host::free(),
-        Command::Lspci { .. } | Command::Crc32(_) => Err("Dom0 does not drive devices yet".into()),
+        Command::Lspci { verbose, json } => {
+            terminal::print(&devices::list(verbose, json));
+            Ok(())
+        }
+        Command::Crc32(paths) => checksum::run(&paths).await,
         Command::Poweroff => power::off(so_far),
         Command::Reboot => power::reboot(so_far),
         Command::Dom(command) => dom::run(command).await,

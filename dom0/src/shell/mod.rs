@@ -1,5 +1,6 @@
 //! The shell: what a person types at Dom0's prompt, or what `/etc/exec` says to run without one.
 
+mod checksum;
 mod dom;
 mod dumb;
 mod editor;

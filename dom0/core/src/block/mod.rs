@@ -7,14 +7,18 @@
 //!
 //! Offsets and lengths are bytes, and multiples of [`SECTOR`] everywhere. Everything runs on one vCPU: futures need not be `Send`.
 
+mod bytes;
 mod error;
 pub mod fake;
 pub mod quick;
+mod whole;
 
 use alloc::{boxed::Box, rc::Rc};
 use core::pin::Pin;
 
+pub use bytes::read_bytes;
 pub use error::DiskError;
+pub use whole::WholeDisk;
 
 /// The unit of offsets and lengths, in bytes.
 pub const SECTOR: u64 = 512;

@@ -80,6 +80,16 @@ impl Function {
         })
     }
 
+    /// The same with what changes while a driver uses it: the command register and the capabilities.
+    #[must_use]
+    pub fn refreshed<C: ConfigSpace>(&self, space: &C) -> Self {
+        Self {
+            command: space.read(self.at, register::COMMAND) as u16,
+            capabilities: capabilities(space, self.at, self.vendor == VIRTIO_VENDOR),
+            ..self.clone()
+        }
+    }
+
     /// The base address register with this number.
     pub fn bar(&self, index: u8) -> Option<&Bar> {
         self.bars.iter().find(|bar| bar.index == index)

@@ -363,6 +363,10 @@ impl Frame {
         self.holder.store(u64::from(owner.encode()) << OWNER_SHIFT | flags | refs, Relaxed);
     }
 
+    pub(super) fn set_allocated(&self) {
+        self.holder.store(self.holder.load(Relaxed) | ALLOCATED, Relaxed);
+    }
+
     pub(super) fn clear_allocated(&self) {
         self.holder.store(self.holder.load(Relaxed) & !ALLOCATED, Relaxed);
     }

@@ -8,6 +8,7 @@ mod account;
 mod buddy;
 mod clock;
 mod devices;
+mod exchange;
 mod frame;
 mod ram;
 mod run;
@@ -25,6 +26,7 @@ use buddy::Buddy;
 pub use buddy::MAX_ORDER;
 pub use clock::FlushClock;
 pub use devices::{DeviceFrames, DeviceRange, MAX_RANGES};
+pub use exchange::Exchange;
 pub use frame::{Frame, MAX_REFS, Owner, PageType, RefError, Saturated, Usage};
 use ram::RamMap;
 pub use run::{FrameRun, order_of};
@@ -269,13 +271,7 @@ impl Frames {
         }
         self.room(domain, 1 << order)?;
         let first = self.buddy.take(self.table, order).ok_or(NoFrame::Exhausted)?;
-        self.forget_translations(machine, first, order);
-        for mfn in first..first + (1 << order) {
-            let frame = Mfn(u64::from(mfn));
-            machine.zero_frame(frame);
-            machine.set_m2p(frame, abi::layout::INVALID_M2P_ENTRY);
-            self.assign(mfn, domain);
-        }
+        self.hand_over(machine, first, order, domain);
         Ok(Mfn(u64::from(first)))
     }
 
@@ -380,6 +376,17 @@ impl Frames {
             return Err(NoFrame::Limit);
         }
         Ok(())
+    }
+
+    /// Gives a block that was taken from the allocator to a domain, zeroed and without translations from its last life.
+    fn hand_over<M: Machine>(&mut self, machine: &M, first: u32, order: u32, domain: DomId) {
+        self.forget_translations(machine, first, order);
+        for mfn in first..first + (1 << order) {
+            let frame = Mfn(u64::from(mfn));
+            machine.zero_frame(frame);
+            machine.set_m2p(frame, abi::layout::INVALID_M2P_ENTRY);
+            self.assign(mfn, domain);
+        }
     }
 
     fn assign(&mut self, mfn: u32, domain: DomId) {

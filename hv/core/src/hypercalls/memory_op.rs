@@ -1,16 +1,16 @@
 //! `memory_op`: a domain's reservation, and what it should know of memory.
 //!
-//! Refused with -ENOSYS: exchange (only swiotlb of a domain with devices wants it), memory maps (Linux then takes its reservation as
-//! one range, as under Xen), what is for translated guests, and resources.
+//! Refused with -ENOSYS: memory maps (Linux then takes its reservation as one range, as under Xen), what is for translated guests, and
+//! resources.
 
 use abi::errno::Errno;
 use abi::layout::{MACH2PHYS_NR_ENTRIES, MACH2PHYS_VIRT_END, MACH2PHYS_VIRT_START};
 use abi::memory::{
-    CONTINUATION_SHIFT, MachphysMapping, MemoryDomain, OP_CURRENT_RESERVATION, OP_DECREASE_RESERVATION, OP_INCREASE_RESERVATION,
-    OP_MACHPHYS_MAPPING, OP_MASK, OP_MAXIMUM_RAM_PAGE, OP_MAXIMUM_RESERVATION, OP_POPULATE_PHYSMAP, Reservation,
+    CONTINUATION_SHIFT, MachphysMapping, MemoryDomain, OP_CURRENT_RESERVATION, OP_DECREASE_RESERVATION, OP_EXCHANGE,
+    OP_INCREASE_RESERVATION, OP_MACHPHYS_MAPPING, OP_MASK, OP_MAXIMUM_RAM_PAGE, OP_MAXIMUM_RESERVATION, OP_POPULATE_PHYSMAP, Reservation,
 };
 
-use super::mmu_batch;
+use super::{memory_exchange, mmu_batch};
 use crate::call::{Call, Outcome};
 use crate::frames::DomainFrames;
 use crate::ids::{DomId, Mfn};
@@ -29,6 +29,7 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
         OP_MAXIMUM_RAM_PAGE => Outcome::Done(call.hv.frames.stats().end as i64 - 1),
         OP_CURRENT_RESERVATION => account(call, args[1], |account| account.total),
         OP_MAXIMUM_RESERVATION => account(call, args[1], |account| account.limit),
+        OP_EXCHANGE => memory_exchange::handler(call, args),
         OP_MACHPHYS_MAPPING => machphys_mapping(call, args[1]).map_err(Errno::from).into(),
         _ => Errno::NOSYS.into(),
     }
@@ -70,7 +71,7 @@ fn extents<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5], what: Extents) ->
 }
 
 /// True if all memory of the machine has addresses as short as the request wants.
-fn fits<M: Machine>(call: &Call<'_, M>, request: &Reservation) -> bool {
+pub(super) fn fits<M: Machine>(call: &Call<'_, M>, request: &Reservation) -> bool {
     match request.mem_flags & ADDRESS_BITS {
         0 => true,
         bits => call.hv.frames.stats().end <= 1u64.checked_shl(bits.saturating_sub(12)).unwrap_or(u64::MAX),

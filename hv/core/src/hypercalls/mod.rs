@@ -10,6 +10,7 @@ pub mod fpu_taskswitch;
 pub mod get_debugreg;
 pub mod grant_table_op;
 pub mod iret;
+mod memory_exchange;
 pub mod memory_op;
 mod mmu_batch;
 pub mod mmu_update;

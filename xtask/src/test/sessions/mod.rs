@@ -115,7 +115,7 @@ impl Stage {
             icount: session.icount,
             serial: vec![Serial::Stdio, Serial::File(log.clone())],
             disks: disk::prepare(&disks)?,
-            extra: session.qemu.iter().map(Into::into).collect(),
+            extra: session.qemu.iter().map(|word| word.replace("{scratch}", &scratch.display().to_string()).into()).collect(),
         };
         let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(Duration::from_secs(session.timeout)) };
         domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())

@@ -31,7 +31,7 @@ pub struct Session {
     /// Lines for the host's shell, run in the scratch folder after the machine has ended well: each must succeed.
     #[serde(default)]
     pub after: Vec<String>,
-    /// Further arguments for QEMU.
+    /// Further arguments for QEMU; `{scratch}` in them is the scratch folder.
     #[serde(default)]
     pub qemu: Vec<String>,
     /// The exit status.
