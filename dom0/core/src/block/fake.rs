@@ -16,7 +16,8 @@ const PAGE_BYTES: usize = 4096;
 /// Where the first buffer "lies": not 0, so that a forgotten address is noticed.
 const FIRST_ADDRESS: u64 = 0x10_0000;
 
-/// Memory whose addresses the fake disks understand: a buffer by its first address. Nothing is ever freed.
+/// Memory whose addresses the fake disks understand: a buffer by its first address. What was taken is never freed, what was given out as a
+/// [`Buffer`] is.
 #[derive(Default)]
 pub struct FakeMemory {
     pages: RefCell<BTreeMap<u64, Vec<u8>>>,
@@ -30,6 +31,15 @@ pub struct FakeBuffer {
     memory: Rc<FakeMemory>,
     address: u64,
     pieces: Vec<Piece>,
+    freed: bool,
+}
+
+impl Drop for FakeBuffer {
+    fn drop(&mut self) {
+        if self.freed {
+            self.memory.pages.borrow_mut().remove(&self.address);
+        }
+    }
 }
 
 impl FakeMemory {
@@ -48,7 +58,7 @@ impl FakeMemory {
             let address = address + from as u64;
             Piece { address, virt: address, bytes: (bytes - from).min(PAGE_BYTES) as u32 }
         };
-        FakeBuffer { memory: self.clone(), address, pieces: (0..bytes).step_by(PAGE_BYTES).map(piece).collect() }
+        FakeBuffer { memory: self.clone(), address, pieces: (0..bytes).step_by(PAGE_BYTES).map(piece).collect(), freed: false }
     }
 
     fn with<T>(&self, address: u64, bytes: usize, act: impl FnOnce(&mut [u8]) -> T) -> T {
@@ -65,7 +75,9 @@ impl Memory for Rc<FakeMemory> {
         if let Some(left) = self.limit.get() {
             self.limit.set(Some(left.checked_sub(1).ok_or(DiskError::NoMemory)?));
         }
-        Ok(Box::new(self.take(bytes)))
+        let mut buffer = self.take(bytes);
+        buffer.freed = true;
+        Ok(Box::new(buffer))
     }
 
     fn put(&self, into: &[Piece], from: &[u8]) {

@@ -11,6 +11,7 @@ mod bytes;
 mod error;
 pub mod fake;
 pub mod quick;
+mod traffic;
 mod whole;
 
 use alloc::{boxed::Box, rc::Rc};
@@ -18,6 +19,7 @@ use core::pin::Pin;
 
 pub use bytes::read_bytes;
 pub use error::DiskError;
+pub use traffic::{Lane, Moment, Traffic};
 pub use whole::WholeDisk;
 
 /// The unit of offsets and lengths, in bytes.
@@ -110,8 +112,14 @@ pub trait Disk {
     fn info(&self) -> Info;
 
     /// The quick way: where bytes lie now, for reading or (`write`) for overwriting in place. The answer holds until the next request of any
-    /// kind is begun by the slow way.
+    /// kind is begun by the slow way; or, for who has entered [`Disk::traffic`] before asking, until it leaves.
     fn place(&self, offset: u64, bytes: u64, write: bool) -> Place;
+
+    /// What whoever goes the quick way enters before it asks for a place, and leaves when the device has done the request (not before, even if
+    /// whoever wanted it is gone). None where places never change.
+    fn traffic(&self) -> Option<Rc<Traffic>> {
+        None
+    }
 
     /// Reads; `into` is as long as what is read.
     fn read<'a>(&'a self, offset: u64, into: &'a [Piece]) -> Doing<'a>;

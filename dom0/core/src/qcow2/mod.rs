@@ -26,11 +26,25 @@
 //! Image::check(&self) -> Result<Report, ImageError>
 //! ```
 
+#![expect(dead_code, reason = "of the writing half")]
+
+mod carrier;
+mod entry;
 mod error;
 mod extensions;
 mod geometry;
 mod header;
+mod image;
+mod inner;
+mod lookup;
+mod packed;
+mod read;
+mod slices;
 mod store;
+mod visit;
 
 pub use error::ImageError;
 pub use header::{Backing, Compression, Header, MAGIC};
+pub use image::Image;
+pub use inner::Access;
+pub use slices::CACHE_BYTES;

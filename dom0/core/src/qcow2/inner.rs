@@ -1,0 +1,151 @@
+//! An open image's state, shared by requests and by the work that changes metadata.
+//!
+//! No borrow of it lives across an `.await`; only carried work changes it (see [`super::carrier`]).
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+
+use super::carrier::Carrier;
+use super::entry::{Entry, OFFSET};
+use super::error::ImageError;
+use super::geometry::Geometry;
+use super::header::Header;
+use super::slices::Slices;
+use super::store::Store;
+use crate::block::{DiskError, SharedDisk, SharedMemory, Traffic};
+
+/// Whether an image may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is only looked at.
+    ReadOnly,
+    /// It is written, and nobody else has it open.
+    ReadWrite,
+}
+
+pub(super) struct Inner {
+    pub store: Store,
+    pub backing: Option<SharedDisk>,
+    pub access: Access,
+    pub geometry: Geometry,
+    pub header: RefCell<Header>,
+    pub slices: RefCell<Slices>,
+    pub l1: RefCell<Vec<u64>>,
+    /// The last packed cluster that was read, by the offset of its data: guests read a cluster in several requests.
+    pub unpacked: RefCell<Option<(u64, Rc<[u8]>)>>,
+    pub carrier: Carrier,
+    pub traffic: Rc<Traffic>,
+    /// No places are told: something moves.
+    pub closed: Cell<bool>,
+}
+
+impl Inner {
+    pub async fn open(
+        below: SharedDisk,
+        memory: SharedMemory,
+        backing: Option<SharedDisk>,
+        access: Access,
+    ) -> Result<Rc<Self>, ImageError> {
+        let header = Header::read(&*below, &*memory).await?;
+        let backing = match (&header.backing, backing) {
+            (Some(named), None) => return Err(ImageError::NoBacking(named.name.clone())),
+            (None, _) => None,
+            (Some(_), backing) => backing,
+        };
+        let store = Store { below, memory };
+        let geometry = header.geometry();
+        if geometry.cluster() < store.block() {
+            return Err(ImageError::CannotHere(
+                "the image's clusters are smaller than the blocks of the disk below: convert it with larger ones",
+            ));
+        }
+        let l1 = read_table(&store, header.l1_offset, header.l1_entries as usize).await?;
+        Ok(Rc::new(Self {
+            store,
+            backing,
+            access,
+            geometry,
+            header: RefCell::new(header),
+            slices: RefCell::new(Slices::new(geometry.cluster())),
+            l1: RefCell::new(l1),
+            unpacked: RefCell::default(),
+            carrier: Carrier::default(),
+            traffic: Traffic::new(),
+            closed: Cell::new(false),
+        }))
+    }
+
+    /// Bytes of the guest's disk, in whole blocks.
+    pub fn bytes(&self) -> u64 {
+        self.header.borrow().virtual_bytes.next_multiple_of(self.block())
+    }
+
+    /// The unit of the guest's requests.
+    pub fn block(&self) -> u64 {
+        let backing = self.backing.as_ref().map_or(0, |backing| backing.info().logical_block.into());
+        self.store.block().max(backing)
+    }
+
+    pub fn version(&self) -> u32 {
+        self.header.borrow().version
+    }
+
+    /// What an entry of an L2 table says, if it can be believed.
+    pub fn entry(&self, raw: u64) -> Result<Entry, DiskError> {
+        let entry = Entry::parse(raw, self.version(), self.geometry).ok_or(DiskError::Corrupt("an entry of an L2 table is nonsense"))?;
+        if let Some((first, count)) = entry.clusters(self.geometry)
+            && (first == 0 || first + count > self.geometry.clusters(self.store.below.info().bytes))
+        {
+            return Err(DiskError::Corrupt("an entry of an L2 table points outside of the file"));
+        }
+        Ok(entry)
+    }
+
+    /// Where the L2 table lies that describes a byte of the guest's disk.
+    pub fn l2_table(&self, offset: u64) -> Result<Option<u64>, DiskError> {
+        let raw = self.l1.borrow().get(self.l1_index(offset)).copied().ok_or(DiskError::OutOfRange)?;
+        self.table_at(raw)
+    }
+
+    /// The offset of a table that an entry of the L1 table names.
+    pub fn table_at(&self, raw: u64) -> Result<Option<u64>, DiskError> {
+        let at = raw & OFFSET;
+        let what = "an L2 table lies outside of the file";
+        self.geometry.area(at, if at == 0 { 0 } else { self.geometry.cluster() }, self.store.below.info().bytes, what)?;
+        Ok((at != 0).then_some(at))
+    }
+
+    pub fn l1_index(&self, offset: u64) -> usize {
+        (self.geometry.index(offset) / self.geometry.l2_entries()) as usize
+    }
+
+    /// Where an L2 table that lies at `table` has its entry for a byte of the guest's disk.
+    pub fn entry_at(&self, table: u64, offset: u64) -> u64 {
+        table + self.geometry.index(offset) % self.geometry.l2_entries() * 8
+    }
+
+    /// Makes sure that the slice is here in which a byte lies. Only for carried work.
+    pub async fn load(&self, at: u64) -> Result<u64, DiskError> {
+        let (start, bytes) = {
+            let slices = self.slices.borrow();
+            let start = slices.start(at);
+            if slices.get(start).is_some() {
+                return Ok(start);
+            }
+            (start, slices.slice_bytes())
+        };
+        let read = self.store.read(start, bytes as usize).await?;
+        self.slices.borrow_mut().insert(start, read);
+        Ok(start)
+    }
+}
+
+/// A table of numbers of 64 bits.
+pub(super) async fn read_table(store: &Store, offset: u64, entries: usize) -> Result<Vec<u64>, DiskError> {
+    let bytes = store.read(offset, entries * 8).await?;
+    let mut table = Vec::new();
+    table.try_reserve_exact(entries).map_err(|_| DiskError::NoMemory)?;
+    table.extend(bytes.as_chunks().0.iter().map(|entry| u64::from_be_bytes(*entry)));
+    Ok(table)
+}

@@ -1,0 +1,4 @@
+//! Images against QEMU's own tools, against a flat model, and against losses of power.
+
+mod foreign;
+mod support;
