@@ -39,4 +39,10 @@ impl Journal {
         let index = number.wrapping_sub(1);
         order::place(self.seed.wrapping_add(index / self.slots), self.slots, index % self.slots)
     }
+
+    /// The record that pass `pass`, from 0, puts into a slot. `None` beyond all numbers.
+    pub fn number(&self, pass: u64, slot: u64) -> Option<u64> {
+        let index = order::index(self.seed.wrapping_add(pass), self.slots, slot);
+        pass.checked_mul(self.slots)?.checked_add(index + 1)
+    }
 }

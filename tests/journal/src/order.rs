@@ -2,20 +2,46 @@
 
 /// The place of `index` in the order that `seed` names; both are below `slots`.
 pub(crate) fn place(seed: u64, slots: u64, index: u64) -> u64 {
-    // A network of four rounds permutes an even number of bits; what falls beyond the slots goes round again.
-    let half = (64 - (slots - 1).leading_zeros()).div_ceil(2).max(1);
-    let mask = (1 << half) - 1;
+    let (half, mask) = halves(slots);
     let mut value = index;
     loop {
         let (mut left, mut right) = (value >> half, value & mask);
-        for round in 0..4 {
-            (left, right) = (right, left ^ mix(seed ^ mix(right << 3 | round)) & mask);
+        for round in 0..ROUNDS {
+            (left, right) = (right, left ^ turn(seed, round, right) & mask);
         }
         value = left << half | right;
         if value < slots {
             return value;
         }
     }
+}
+
+/// The other way: what lies at a place.
+pub(crate) fn index(seed: u64, slots: u64, place: u64) -> u64 {
+    let (half, mask) = halves(slots);
+    let mut value = place;
+    loop {
+        let (mut left, mut right) = (value >> half, value & mask);
+        for round in (0..ROUNDS).rev() {
+            (left, right) = (right ^ turn(seed, round, left) & mask, left);
+        }
+        value = left << half | right;
+        if value < slots {
+            return value;
+        }
+    }
+}
+
+/// A network of so many rounds permutes an even number of bits; what falls beyond the slots goes round again.
+const ROUNDS: u64 = 4;
+
+fn halves(slots: u64) -> (u32, u64) {
+    let half = (64 - (slots - 1).leading_zeros()).div_ceil(2).max(1);
+    (half, (1 << half) - 1)
+}
+
+fn turn(seed: u64, round: u64, right: u64) -> u64 {
+    mix(seed ^ mix(right << 3 | round))
 }
 
 /// Every bit of the result depends on every bit of `value` (the finaliser of splitmix64).
@@ -37,6 +63,7 @@ mod tests {
             let places: BTreeSet<u64> = (0..slots).map(|index| place(9, slots, index)).collect();
             assert_eq!(places.len() as u64, slots);
             assert_eq!(places.last(), Some(&(slots - 1)));
+            assert!((0..slots).all(|at| index(9, slots, place(9, slots, at)) == at));
         }
     }
 
