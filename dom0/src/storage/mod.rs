@@ -14,7 +14,7 @@ use dom0_core::config::Format;
 use dom0_core::storage::{Storage, Target};
 
 use crate::block;
-use crate::hal::local::Once;
+use crate::hal::local::Local;
 
 pub use commands::{lsblk, mount, umount};
 pub use dom0_core::storage::Access;
@@ -25,7 +25,7 @@ pub use opened::Opened;
 /// What a command that failed says.
 type Result<T = ()> = core::result::Result<T, String>;
 
-static STORAGE: Once<Storage> = Once::new();
+static STORAGE: Local<Storage> = Local::new();
 
 /// Makes the machine's disks known.
 pub fn init() {

@@ -8,7 +8,7 @@ use alloc::{
 };
 
 use super::{Access, Claim, Opened, Result, Storage, StorageError, Target};
-use crate::block::{Disk, SharedDisk};
+use crate::block::SharedDisk;
 use crate::config::Format;
 use crate::qcow2::{self, Header, Image, New, Snapshot, Taken, USUAL_CLUSTER_BITS};
 
