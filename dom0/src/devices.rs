@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use dom0_core::pci::{self, Function, Listed};
 
 use crate::block;
-use crate::hal::local::Once;
+use crate::hal::local::Local;
 use crate::hal::pci::Pci;
 use crate::log::log;
 
@@ -17,7 +17,7 @@ struct Found {
     functions: Vec<Function>,
 }
 
-static FOUND: Once<Found> = Once::new();
+static FOUND: Local<Found> = Local::new();
 
 /// Finds the devices and starts those that have a driver.
 pub fn init() {

@@ -20,6 +20,7 @@ pub mod exec;
 pub mod ext4;
 pub mod fs;
 pub mod image;
+pub mod map;
 mod nearest;
 pub mod partitions;
 pub mod pci;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domus_dom0_core::commands::{DOM, OptionSpec, SHELL, XENSTORE};
+use domus_dom0_core::commands::{DISK, DOM, OptionSpec, SHELL, XENSTORE};
 use domus_dom0_core::config;
 
 const GUIDE: &str = include_str!("../../../docs/operators.md");
@@ -21,7 +21,7 @@ fn typed(option: &OptionSpec) -> String {
 #[test]
 fn every_command_stands_in_the_guide_on_a_line_with_its_options() {
     let lines: Vec<_> = GUIDE.lines().map(code_words).collect();
-    for spec in [SHELL, DOM, XENSTORE].into_iter().flatten() {
+    for spec in [SHELL, DOM, XENSTORE, DISK].into_iter().flatten() {
         let wanted: Vec<String> = spec.options.iter().map(typed).collect();
         let complete = lines.iter().any(|words| words.contains(spec.name) && wanted.iter().all(|option| words.contains(option.as_str())));
         assert!(complete, "{} with {wanted:?}", spec.name);

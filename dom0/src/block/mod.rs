@@ -17,7 +17,7 @@ use dom0_core::storage::letters;
 use dom0_core::virtio::TYPE_BLOCK;
 
 use crate::hal::dma::DeviceMemory;
-use crate::hal::local::Once;
+use crate::hal::local::Local;
 use crate::hal::pci::Pci;
 use crate::log::log;
 use start::Driven;
@@ -55,7 +55,7 @@ impl PhysicalDisk {
     }
 }
 
-static DISKS: Once<Vec<PhysicalDisk>> = Once::new();
+static DISKS: Local<Vec<PhysicalDisk>> = Local::new();
 
 /// The physical disks; number *n* is the one at index *n*.
 pub fn disks() -> &'static [PhysicalDisk] {

@@ -33,6 +33,7 @@ pub async fn run(command: Dom) -> Result {
         Dom::Info { domain: None, json } => print_host(json),
         Dom::Console { domain, send, until, timeout } => attach::console(&domain, &send, until.as_deref(), timeout).await,
         Dom::Dmesg => dmesg(),
+        Dom::Disk(command) => storage::disk(command).await,
         Dom::Xenstore(command) => xenstore(command),
     }
 }

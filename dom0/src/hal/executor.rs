@@ -7,13 +7,13 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use embassy_executor::{Spawner, raw};
 use pv_guest_sdk::events;
 
-use super::local::Local;
+use super::task_cell::TaskCell;
 
 /// Tasks at most that [`spawn`] has started and that have not ended.
 const SPAWNED_MAX: usize = 1024;
 
 static WOKEN: AtomicBool = AtomicBool::new(true);
-static SPAWNER: Local<Option<Spawner>> = Local::new(None);
+static SPAWNER: TaskCell<Option<Spawner>> = TaskCell::new(None);
 
 /// What the executor calls, from tasks and from event handlers, when a task can go on.
 // SAFETY: the symbol that embassy-executor declares, with its signature; nobody else defines it.

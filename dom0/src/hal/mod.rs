@@ -13,5 +13,6 @@ pub mod ports;
 pub mod registers;
 mod section;
 pub mod shared_page;
+pub mod task_cell;
 pub mod tasks;
 pub mod timer;

@@ -5,6 +5,7 @@
 
 mod commands;
 mod files;
+mod images;
 mod opened;
 
 use alloc::string::String;
@@ -13,17 +14,18 @@ use dom0_core::config::Format;
 use dom0_core::storage::{Storage, Target};
 
 use crate::block;
-use crate::hal::local::Once;
+use crate::hal::local::Local;
 
 pub use commands::{lsblk, mount, umount};
 pub use dom0_core::storage::Access;
 pub use files::{is_archived, list, look, read};
+pub use images::disk;
 pub use opened::Opened;
 
 /// What a command that failed says.
 type Result<T = ()> = core::result::Result<T, String>;
 
-static STORAGE: Once<Storage> = Once::new();
+static STORAGE: Local<Storage> = Local::new();
 
 /// Makes the machine's disks known.
 pub fn init() {

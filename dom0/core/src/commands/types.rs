@@ -5,6 +5,8 @@ use core::fmt;
 
 use abi::DomId;
 
+use super::disk::DiskCommand;
+
 /// What a line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -135,6 +137,8 @@ pub enum Dom {
     },
     /// Print the hypervisor's log.
     Dmesg,
+    /// Work with images of disks.
+    Disk(DiskCommand),
     /// Look into xenstore.
     Xenstore(Xenstore),
 }

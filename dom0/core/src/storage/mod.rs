@@ -6,6 +6,7 @@
 mod claim;
 pub mod claims;
 mod error;
+mod images;
 mod layer;
 mod letters;
 mod list;
@@ -28,6 +29,7 @@ use crate::qcow2::Image;
 
 pub use claim::Claim;
 pub use error::StorageError;
+pub use images::ImageInfo;
 pub use letters::letters;
 pub use list::{Kind, Listed};
 pub use mount::Mounted;

@@ -11,7 +11,7 @@ use alloc::{
 use super::layer::Layer;
 use super::mount::Mount;
 use super::{Access, Claim, Result, Storage, StorageError, Target};
-use crate::block::{Disk, SharedDisk};
+use crate::block::SharedDisk;
 use crate::config::Format;
 use crate::qcow2::{self, Backing, Header, Image};
 
