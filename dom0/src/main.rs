@@ -15,6 +15,8 @@ mod hal;
 mod log;
 mod power;
 mod shell;
+#[allow(dead_code, reason = "the seam that the block back end is joined to next")]
+mod storage;
 mod terminal;
 
 use pv_guest_sdk::{BootInfo, entry};

@@ -19,6 +19,7 @@ pub mod console;
 pub mod exec;
 pub mod fs;
 pub mod image;
+pub mod map;
 mod nearest;
 pub mod partitions;
 pub mod pci;

@@ -16,7 +16,7 @@ use pv_guest_sdk::{events, time};
 
 use super::build::{self, Built, Files, Ground};
 use super::error::{Error, Result};
-use super::table::{self, DOM0_NAME, Domain};
+use super::table::{self, Domain};
 use super::{consoles, end, xenstored};
 use crate::hal::{control, foreign};
 
@@ -49,10 +49,8 @@ impl Drop for Unfinished {
 }
 
 fn check_name(config: &DomainConfig) -> Result {
-    table::with(|table| {
-        let taken = table.values().map(|domain| domain.config.name.as_str()).chain([DOM0_NAME]);
-        toolstack::check_free(&config.name, taken).map_err(|error| Error::new(error.to_string()))
-    })
+    let taken = |name: &str| table::by_name(name).is_some();
+    toolstack::check_free(&config.name, taken).map_err(|error| Error::new(error.to_string()))
 }
 
 fn files(config: &DomainConfig) -> Result<Files> {
@@ -156,7 +154,7 @@ fn connect(config: &DomainConfig, uuid: [u8; 16], ground: &Ground, built: &Built
         store: Channel { port: ground.store_port, ring: built.store },
         console: Channel { port: ground.console_port, ring: built.console },
     });
-    xenstored::with(|server| server.populate(ground.domid, &nodes)).map_err(|error| Error::about("xenstore", error))?;
+    xenstored::with(|server| server.populate(ground.domid, nodes)).map_err(|error| Error::about("xenstore", error))?;
     xenstored::attach(ground.domid, built.store, ground.store_port)?;
     consoles::attach(ground.domid, &config.name, built.console, ground.console_port)
 }
