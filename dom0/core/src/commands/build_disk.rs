@@ -58,7 +58,8 @@ pub fn resize(m: &Matches) -> Built {
 }
 
 pub fn snapshot(m: &Matches) -> Built {
-    let actions: [(&str, fn(String) -> SnapshotAction); 3] =
+    type Make = fn(String) -> SnapshotAction;
+    let actions: [(&str, Make); 3] =
         [("--create", SnapshotAction::Create), ("--apply", SnapshotAction::Apply), ("--delete", SnapshotAction::Delete)];
     let mut asked: Vec<SnapshotAction> =
         actions.into_iter().flat_map(|(option, action)| m.values(option).map(move |name| action(name.to_string()))).collect();
