@@ -3,6 +3,7 @@
 //!
 //! [`parse`] turns a line into a [`Command`]; carrying it out is the kernel's.
 
+mod block;
 mod build;
 mod help;
 mod matches;
@@ -15,6 +16,7 @@ mod tests;
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
+pub use block::Block;
 pub use help::{help, overview};
 pub use table::{Argument, DOM, OptionSpec, SHELL, Spec, XENSTORE};
 pub use types::{Command, Dom, DomainRef, Invocation, Xenstore};

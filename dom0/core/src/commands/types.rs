@@ -5,6 +5,8 @@ use core::fmt;
 
 use abi::DomId;
 
+use super::block::Block;
+
 /// What a line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -113,6 +115,8 @@ pub enum Dom {
         /// Whether to wait until it runs again.
         wait: bool,
     },
+    /// Handle a domain's disks.
+    Block(Block),
     /// Print the hypervisor's log.
     Dmesg,
     /// Look into xenstore.

@@ -133,6 +133,11 @@ impl Server {
     /// Writes the nodes of a new domain, which becomes known first so that permissions can name it.
     pub fn populate(&mut self, domid: DomId, nodes: &[Node]) -> Result<(), crate::xenstore::Error> {
         self.add_domain(domid);
+        self.add_nodes(nodes)
+    }
+
+    /// Writes nodes with their permissions, which name known domains only.
+    pub fn add_nodes(&mut self, nodes: &[Node]) -> Result<(), crate::xenstore::Error> {
         for node in nodes {
             self.write(&node.path, node.value.as_bytes())?;
             if let Some(perms) = &node.perms {
