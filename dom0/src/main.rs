@@ -30,6 +30,7 @@ fn main(info: &'static BootInfo) {
     terminal::init();
     hal::timer::init();
     devices::init();
+    storage::init();
     hal::executor::run(|spawner| {
         spawner.spawn(block::interrupts::run().expect("it is spawned once"));
         domains::start(spawner);

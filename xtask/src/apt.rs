@@ -90,7 +90,11 @@ fn update() -> Result<()> {
     command::run(privileged("apt-get")?.args(["-q", "update"]))
 }
 
-fn require() -> Result<()> {
+/// Makes sure that this is a Debian.
+///
+/// # Errors
+/// When it is none.
+pub fn require() -> Result<()> {
     if !command::exists("apt-get") || !command::exists("dpkg-deb") {
         bail!("this step needs Debian's packages (apt-get and dpkg-deb were not found): use a Debian 12 machine or container");
     }

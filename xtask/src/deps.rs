@@ -97,7 +97,7 @@ pub fn qemu() -> Result<()> {
 }
 
 /// Programs for disks, and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("depmod", "kmod"),
     ("debugfs", "e2fsprogs"),
     ("dumpe2fs", "e2fsprogs"),
@@ -108,6 +108,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("qemu-io", "qemu-utils"),
     ("sfdisk", "fdisk"),
     ("mmdebstrap", "mmdebstrap"),
+    ("fakeroot", "fakeroot"),
 ];
 
 /// Makes sure that those of `names` are there which are programs that we know how to install; other names are passed over.

@@ -6,18 +6,26 @@ use crate::archive::Archive;
 use crate::workspace::Workspace;
 use crate::{compile, debs, ramdisk};
 
+/// Debian on a disk, with the kernel and ramdisk of `linux.toml`. The disk is the overlay that `cargo xtask debian` makes.
+const DEBIAN_TOML: &str = "name = \"debian\"\nkernel = \"/guests/vmlinuz-linux\"\nramdisk = \"/guests/linux.cpio.gz\"\n\
+    cmdline = \"console=hvc0 earlyprintk=xen root=/dev/xvda rw\"\nmemory = 512\nvcpus = 1\ndisk = ['qcow2:/dev/vdb,xvda,w']\n";
+
 /// Puts all of it into the tree.
 ///
 /// # Errors
 /// When something does not compile or cannot be downloaded.
 pub fn add(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
     for example in compile::examples(workspace)? {
-        tree.copy(&format!("guests/{}", example.name), &example.path)?;
-        for (name, extra) in domains(&example.name) {
+        let domains = domains(&example.name);
+        if !domains.is_empty() {
+            tree.copy(&format!("guests/{}", example.name), &example.path)?;
+        }
+        for (name, extra) in domains {
             tree.bytes(&format!("guests/{name}.toml"), example_toml(name, &example.name, extra))?;
         }
     }
-    add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")
+    add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")?;
+    tree.bytes("guests/debian.toml", DEBIAN_TOML)
 }
 
 /// Puts Debian's generic kernel into the tree: eight megabytes more, so only on request.
@@ -40,6 +48,10 @@ fn domains(example: &str) -> Vec<(&str, &'static str)> {
     match example {
         // Two are needed for a game: create the one that waits first.
         "pingpong" => vec![(example, ""), ("pingpong-wait", "cmdline = \"role=wait\"\n")],
+        // It checks the SDK and then ends: nothing to play with.
+        "selftest" => Vec::new(),
+        // Which disks there are the operator knows: he names one when he creates it.
+        "blkfs" => vec![(example, "cmdline = \"file=/etc/hostname\"\n")],
         _ => vec![(example, "")],
     }
 }
@@ -71,5 +83,7 @@ mod tests {
         assert_eq!(table["kernel"].as_str(), Some("/guests/vmlinuz-linux"));
         assert_eq!(table["ramdisk"].as_str(), Some("/guests/linux.cpio.gz"));
         assert_eq!(table["memory"].as_integer(), Some(256));
+        let table: toml::Table = toml::from_str(DEBIAN_TOML).unwrap();
+        assert_eq!(table["disk"].as_array().map(Vec::len), Some(1));
     }
 }

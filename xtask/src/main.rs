@@ -12,10 +12,12 @@ mod boot;
 mod cli;
 mod command;
 mod compile;
+mod debian;
 mod debs;
 mod deps;
 mod disk;
 mod guests;
+mod powercut;
 mod progress;
 mod qcow2;
 mod ramdisk;
@@ -53,5 +55,7 @@ fn dispatch(task: Task) -> anyhow::Result<u8> {
         Task::Build => compile::everything(&workspace),
         Task::Image(options) => run::image(&workspace, &options),
         Task::Xen(options) => xen::run(&workspace, &options),
+        Task::Debian(options) => debian::run(&workspace, &options),
+        Task::PowerCut(options) => powercut::run(&workspace, &options),
     }
 }

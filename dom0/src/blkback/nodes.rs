@@ -17,7 +17,7 @@ use crate::domains::xenstored;
 /// # Errors
 /// What xenstore says.
 pub fn add(domid: DomId, spec: &DiskSpec) -> Result<(), String> {
-    xenstored::with(|server| server.add_nodes(&disk_nodes(domid, spec))).map_err(|error| format!("xenstore: {error}"))
+    xenstored::with(|server| server.plant(disk_nodes(domid, spec))).map_err(|error| format!("xenstore: {error}"))
 }
 
 /// Removes both ends' nodes, and the folder of the domain's disks with the last.

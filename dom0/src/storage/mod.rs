@@ -1,56 +1,50 @@
-//! From the name of a disk to the disk: what `disk = [...]`, `dom block-attach` and Dom0's own commands open.
+//! From the name of a disk to the disk: what `disk = [...]`, `dom block-attach` and Dom0's own commands open. What a name means is decided by
+//! [`dom0_core::storage`]; here it gets the machine's disks.
 //!
 //! Whoever opens a disk claims its bytes, see [`dom0_core::storage::claims`]: what one writes nobody else has.
 
+mod commands;
+mod files;
+mod images;
 mod opened;
 
-use alloc::format;
 use alloc::string::String;
-use alloc::vec;
-use alloc::vec::Vec;
 
 use dom0_core::config::Format;
-use dom0_core::storage::claims::Range;
-
-pub use opened::{Claim, Opened};
+use dom0_core::storage::{Storage, Target};
 
 use crate::block;
+use crate::hal::local::Local;
 
-/// What a user of a disk may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Read.
-    Read,
-    /// Read and write.
-    Write,
+pub use commands::{lsblk, mount, umount};
+pub use dom0_core::storage::Access;
+pub use files::{is_archived, list, look, read};
+pub use images::disk;
+pub use opened::Opened;
+
+/// What a command that failed says.
+type Result<T = ()> = core::result::Result<T, String>;
+
+static STORAGE: Local<Storage> = Local::new();
+
+/// Makes the machine's disks known.
+pub fn init() {
+    let storage = Storage::new(block::memory());
+    for (number, disk) in (0..).zip(block::disks()) {
+        storage.add(number, disk.name(), disk.disk());
+    }
+    STORAGE.set(storage);
+}
+
+fn get() -> Result<&'static Storage> {
+    STORAGE.get().ok_or_else(|| String::from("the disks are not known yet"))
 }
 
 /// Opens a disk for `holder`, who is named to others that want it (`xvda of linux`).
 ///
 /// # Errors
 /// One message: what is wrong and what to do about it. It begins with the target.
-pub async fn open(target: &str, format: Format, access: Access, holder: &str) -> Result<Opened, String> {
-    let about = |why: &str| format!("{target}: {why}");
-    if format != Format::Raw {
-        return Err(about(&format!("{format} images are not opened yet; give a disk as it is, such as 'phy:/dev/vda,xvda,w'")));
-    }
-    let disks = block::disks();
-    let number = disks.iter().position(|disk| target.strip_prefix("/dev/") == Some(disk.name()));
-    let Some((number, disk)) = number.and_then(|number| Some((number as u32, disks.get(number)?))) else {
-        return Err(about(&format!("no such disk; {}", those_there_are())));
-    };
-    let write = access == Access::Write;
-    if write && disk.quick().info().read_only {
-        return Err(about("the disk is read-only; give the guest `r` in place of `w`"));
-    }
-    let claim = Claim::take(holder, vec![Range::whole(number)], write).map_err(|why| about(&why))?;
-    Ok(Opened::new(disk.disk(), vec![(number, disk.quick())], vec![claim]))
-}
-
-fn those_there_are() -> String {
-    let names: Vec<String> = block::disks().iter().map(|disk| format!("/dev/{}", disk.name())).collect();
-    match names.is_empty() {
-        true => "Dom0 has none; `cargo xtask run --disk FILE` gives it some".into(),
-        false => format!("Dom0 has {}", names.join(", ")),
-    }
+pub async fn open(target: &str, format: Format, access: Access, holder: &str) -> Result<Opened> {
+    let opened = get()?.open(&Target::new(target, format), access, holder).await?;
+    Ok(Opened::new(opened))
 }

@@ -154,6 +154,24 @@ pub(super) unsafe fn map_linear(pfns: Range<u64>, source: TableSource<'_>) -> Op
     Some(())
 }
 
+/// Takes the frame of a page of the linear area out of it, without a flush.
+///
+/// # Safety
+/// Nothing may use the page.
+pub(super) unsafe fn take_away(page: *mut u8) -> Result<()> {
+    // SAFETY: the caller's obligation.
+    unsafe { hypercall::update_va_mapping(page as u64, 0, 0) }
+}
+
+/// Puts a frame of ours in its place again.
+///
+/// # Safety
+/// It is the frame that the p2m list has for the page, and it is mapped writable nowhere else where someone uses it.
+pub(super) unsafe fn map_back(page: *mut u8, mfn: u64) -> Result<()> {
+    // SAFETY: the caller's obligation.
+    unsafe { hypercall::update_va_mapping(page as u64, mfn << 12 | LINEAR, 0) }
+}
+
 /// Maps machine frames of domain `domid` (ours: `domid::SELF`) from `address` on, with the entry bits `flags` (`pte::*`).
 ///
 /// # Safety
@@ -174,6 +192,11 @@ pub unsafe fn map(address: u64, mfns: &[u64], domid: u16, flags: u64) -> Result<
 /// What the hypervisor returns.
 pub unsafe fn unmap(address: u64, count: usize) -> Result<()> {
     update(address, count, abi::domid::SELF, |_| 0)?;
+    flush()
+}
+
+/// Drops this CPU's translations.
+pub(super) fn flush() -> Result<()> {
     let flush = abi::mmu::MmuextOp { cmd: abi::mmu::EXT_TLB_FLUSH_LOCAL, ..Default::default() };
     // SAFETY: flushing is harmless.
     unsafe { hypercall::mmuext_op(&[flush]) }

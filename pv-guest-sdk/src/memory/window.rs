@@ -134,7 +134,6 @@ impl Window {
     ///
     /// # Safety
     /// It was [`reserve`]d with these pages, and exists once.
-    #[cfg(feature = "alloc")]
     pub(crate) unsafe fn again(start: NonNull<u8>, pages: usize) -> Window {
         Window { start: start.as_ptr() as u64, pages, mapped: false }
     }
@@ -153,10 +152,37 @@ impl Window {
     ///
     /// # Safety
     /// They must be the window's, and nothing may refer into them any more.
-    #[cfg(feature = "alloc")]
     pub(crate) unsafe fn unmap(&mut self, first: usize, count: usize) -> Result<()> {
         // SAFETY: the caller's obligation.
-        unsafe { tables::unmap(self.page(first) as u64, count) }
+        let result = unsafe { tables::unmap(self.page(first) as u64, count) };
+        if count == self.pages {
+            self.mapped = result.is_err();
+        }
+        result
+    }
+
+    /// Maps adjacent frames of our own, writable, from the window's first page on, where nothing is mapped.
+    ///
+    /// # Safety
+    /// As for [`Window::map`]; the pages must be the window's.
+    pub(crate) unsafe fn add_run(&mut self, mfn: u64, pages: usize) -> Result<()> {
+        // SAFETY: the caller's obligation.
+        unsafe { self.fill_run(mfn, pages, abi::domid::SELF, PAGE | pte::RW | pte::DIRTY) }
+    }
+
+    /// Maps adjacent frames into pages where nothing is mapped, from the first page on.
+    ///
+    /// # Safety
+    /// As for [`Window::map`]; the pages must be the window's.
+    unsafe fn fill_run(&mut self, mfn: u64, pages: usize, domid: u16, flags: u64) -> Result<()> {
+        const BATCH: usize = 64;
+        for start in (0..pages).step_by(BATCH) {
+            let count = BATCH.min(pages - start);
+            let mfns: [u64; BATCH] = core::array::from_fn(|index| mfn + (start + index) as u64);
+            // SAFETY: the caller's obligation.
+            unsafe { self.fill(start, &mfns[..count], domid, flags) }?;
+        }
+        Ok(())
     }
 
     /// Maps into pages where nothing is mapped.
@@ -233,14 +259,8 @@ pub unsafe fn map_frames(mfns: &[u64]) -> Result<Window> {
 /// # Errors
 /// As for [`reserve`]; -EPERM or -EINVAL if the range is memory or not ours to map.
 pub unsafe fn map_device(first: u64, pages: usize) -> Result<Window> {
-    const BATCH: usize = 64;
     let mut window = reserve(pages)?;
-    for start in (0..pages).step_by(BATCH) {
-        let count = BATCH.min(pages - start);
-        let mfns: [u64; BATCH] = core::array::from_fn(|index| first + (start + index) as u64);
-        let flags = PAGE | pte::RW | pte::DIRTY | pte::PCD | pte::PWT;
-        // SAFETY: the window is fresh; the frames are the caller's obligation.
-        unsafe { window.fill(start, &mfns[..count], abi::domid::IO, flags) }?;
-    }
+    // SAFETY: the window is fresh; the frames are the caller's obligation.
+    unsafe { window.fill_run(first, pages, abi::domid::IO, PAGE | pte::RW | pte::DIRTY | pte::PCD | pte::PWT) }?;
     Ok(window)
 }

@@ -166,8 +166,11 @@ impl Device {
     /// # Errors
     /// As for [`Self::step`].
     pub async fn begin(&self) -> Result<()> {
-        if !matches!(self.own_state(), State::Initialising | State::Closed | State::Unknown) {
-            self.end().await?;
+        match self.own_state() {
+            State::Initialising | State::Unknown => {}
+            // A back end that has not seen it yet would see only what follows, and some wait for it (Linux's).
+            State::Closed => self.step(State::Closed).await.map(|_| ())?,
+            _ => self.end().await?,
         }
         if self.own_state() != State::Initialising {
             self.set_state(State::Initialising)?;

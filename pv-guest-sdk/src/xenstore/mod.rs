@@ -16,7 +16,7 @@ use crate::hypercall::Result;
 use crate::{BootInfo, events};
 
 pub use requests::{directory, end_transaction, make, read, remove, request, set_permissions, start_transaction, write};
-pub use signal::{Signal, activity, on_activity};
+pub use signal::{Hook, Signal, activity, on_activity};
 pub use watches::{next_watch_event, unwatch, wait_watch_event, watch, watch_events_lost};
 
 /// A transaction, or [`Transaction::NONE`].

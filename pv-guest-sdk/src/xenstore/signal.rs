@@ -22,11 +22,14 @@ const HOOKS: usize = 4;
 /// How the tokens of these watches begin. The rest is the signal's number.
 const TOKEN: &str = "pv-guest-sdk/";
 
+/// What runs at an event of xenstore's port, as an event handler.
+pub type Hook = fn();
+
 static USED: AtomicU64 = AtomicU64::new(0);
 static FIRED: AtomicU64 = AtomicU64::new(0);
 static ACTIVITY: AtomicU32 = AtomicU32::new(0);
 static WAKERS: IrqMutex<[Option<Waker>; SIGNALS]> = IrqMutex::new([const { None }; SIGNALS]);
-static ON_ACTIVITY: IrqMutex<[Option<fn()>; HOOKS]> = IrqMutex::new([None; HOOKS]);
+static ON_ACTIVITY: IrqMutex<[Option<Hook>; HOOKS]> = IrqMutex::new([None; HOOKS]);
 
 /// A flag that any of its watches sets.
 #[derive(Debug)]
@@ -110,7 +113,7 @@ pub fn activity() -> u32 {
 ///
 /// # Errors
 /// -ENOSPC if there are four already.
-pub fn on_activity(hook: fn()) -> Result<()> {
+pub fn on_activity(hook: Hook) -> Result<()> {
     let mut hooks = ON_ACTIVITY.lock();
     if hooks.iter().flatten().any(|known| core::ptr::fn_addr_eq(*known, hook)) {
         return Ok(());

@@ -4,7 +4,11 @@
 //! The same ELF boots on Domus and on Xen, so that every claim made here is checked against a second implementation.
 #![no_std]
 
+extern crate alloc;
+
 pub mod crash;
+pub mod crew;
+pub mod disks;
 pub mod probe;
 pub mod report;
 pub mod scratch;

@@ -26,7 +26,7 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
         passes(cargo(workspace).args(["clippy", "--all-targets", "--", "-D", "warnings"]))
     });
     suite.step("lint/hypervisor", || lint(workspace, Kind::Hypervisor, &["-p", "domus-hv", "-p", "domus-hv-machine"]));
-    suite.step("lint/guests", || lint(workspace, Kind::Guest, &["-p", "pv-guest-sdk", "--lib", "--examples"]));
+    suite.step("lint/guests", || lint(workspace, Kind::Guest, &["-p", "pv-guest-sdk", "--features", "alloc,block", "--lib", "--examples"]));
     suite.step("lint/dom0", || lint(workspace, Kind::Guest, &["-p", "domus-dom0", "--bins"]));
     if workspace.root.join("tests/kernels/Cargo.toml").exists() {
         suite.step("lint/kernels", || lint(workspace, Kind::Guest, &["-p", compile::KERNELS, "--bins"]));
@@ -34,7 +34,8 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     suite.step("host-tests", || host_tests(workspace));
     suite.step("host-tests/sdk", || {
         // Its panic handler would be a second one beside the host's.
-        passes(cargo(workspace).args(["test", "--quiet", "-p", "pv-guest-sdk", "--no-default-features", "--test", "rings"]))
+        let features = ["--no-default-features", "--features", "block"];
+        passes(cargo(workspace).args(["test", "--quiet", "-p", "pv-guest-sdk"]).args(features).args(["--test", "rings", "--test", "block"]))
     });
     suite.step("doc-tests", || passes(cargo(workspace).args(["test", "--quiet", "--doc"])));
     suite.step("image-size", || image_size(workspace));

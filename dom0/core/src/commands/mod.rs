@@ -5,6 +5,8 @@
 
 mod block;
 mod build;
+mod build_disk;
+mod disk;
 mod help;
 mod matches;
 mod table;
@@ -17,9 +19,10 @@ use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 pub use block::Block;
+pub use disk::{DiskCommand, NewSize, SnapshotAction};
 pub use help::{help, overview};
-pub use table::{Argument, DOM, OptionSpec, SHELL, Spec, XENSTORE};
-pub use types::{Command, Dom, DomainRef, Invocation, Xenstore};
+pub use table::{Argument, DISK, DOM, OptionSpec, SHELL, Spec, XENSTORE};
+pub use types::{Command, Dom, DomainRef, Invocation, Mount, Xenstore};
 
 use crate::nearest::nearest;
 

@@ -4,9 +4,9 @@ use abi::DomId;
 use abi::xenbus::INITIALISING;
 use alloc::{format, string::String, string::ToString, vec::Vec};
 
-use super::{Node, home};
+use super::home;
 use crate::config::DiskSpec;
-use crate::xenstore::{Access, DOM0, Permissions};
+use crate::xenstore::{Access, DOM0, Permissions, Seed};
 
 /// The back end's folder.
 pub fn backend(domid: DomId, number: u32) -> String {
@@ -25,7 +25,7 @@ pub fn frontend(domid: DomId, number: u32) -> String {
 
 /// All nodes of a new disk, parents before children, the front end's last: it begins when it sees them. The guest owns its own folder and
 /// reads the other.
-pub fn disk_nodes(domid: DomId, disk: &DiskSpec) -> Vec<Node> {
+pub fn disk_nodes(domid: DomId, disk: &DiskSpec) -> Vec<Seed> {
     let number = disk.vdev.number;
     let (back, front) = (backend(domid, number), frontend(domid, number));
     let device_type = if disk.cdrom { "cdrom" } else { "disk" };
@@ -51,8 +51,8 @@ pub fn disk_nodes(domid: DomId, disk: &DiskSpec) -> Vec<Node> {
         ("device-type", device_type.into()),
         ("state", state),
     ];
-    let node = |path: String, value: String| Node { path, value, perms: None };
-    let folder = |path: &str, perms| Node { path: path.into(), value: String::new(), perms: Some(perms) };
+    let node = |path: String, value: String| Seed { path: path.into(), value: value.into(), perms: None };
+    let folder = |path: &str, perms| Seed { path: path.into(), value: Vec::new(), perms: Some(perms) };
     let mut nodes = alloc::vec![folder(&back, Permissions::new(DOM0, Access::NONE).with(domid, Access::READ))];
     nodes.extend(in_backend.into_iter().map(|(name, value)| node(format!("{back}/{name}"), value)));
     nodes.push(folder(&front, Permissions::new(domid, Access::NONE).with(DOM0, Access::READ)));
@@ -71,7 +71,7 @@ mod tests {
         let mut server = Server::default();
         server.add_domain(7);
         let disk = DiskSpec::parse("phy:/dev/vda,xvda,r").unwrap();
-        server.add_nodes(&disk_nodes(7, &disk)).unwrap();
+        server.plant(disk_nodes(7, &disk)).unwrap();
         let read = |path: &str| server.read(path).map(|value| std::str::from_utf8(value).unwrap());
         let back = read("/local/domain/7/device/vbd/51712/backend").unwrap();
         assert_eq!(back, "/local/domain/0/backend/vbd/7/51712");
@@ -85,7 +85,7 @@ mod tests {
         let mut server = Server::default();
         server.add_domain(7);
         let disk = DiskSpec::parse("phy:/dev/vda,xvdb,w").unwrap();
-        server.add_nodes(&disk_nodes(7, &disk)).unwrap();
+        server.plant(disk_nodes(7, &disk)).unwrap();
         let (guest, other) = (Caller { domid: 7, target: None }, Caller { domid: 8, target: None });
         let access = |path: &str, who| server.perms(path).unwrap().access(who);
         let (back, front) = (backend(7, disk.vdev.number), frontend(7, disk.vdev.number));

@@ -178,15 +178,16 @@ fn drain<M: Shared>(queue: &mut DiskQueue<M>) -> Result<(), Broken> {
                 _ => Err(DiskError::Io),
             });
         }
-        if !queue.listen(patience(queue.on_their_way())) {
+        if !queue.listen(patience(queue.shown())) {
             return Ok(());
         }
     }
 }
 
-/// After how many more answers the device is to interrupt, besides one: with many on their way, a few may share an interrupt.
-const fn patience(on_their_way: u16) -> u16 {
-    on_their_way / 8
+/// After how many more answers the device is to interrupt, besides one: with many on their way, a few may share an interrupt. Always fewer
+/// than the device has, so that an interrupt comes.
+const fn patience(shown: u16) -> u16 {
+    shown / 8
 }
 
 impl<D: Device, M: Shared> QuickDisk for VirtioDisk<D, M> {

@@ -73,7 +73,7 @@ impl Shape {
             return Some(Self { size, slots: slots.clamp(1, size), pieces, indirect, event_index });
         }
         // Short runs for many requests rather than long ones for few.
-        let run = (usize::from(size) / 16).clamp(4, pieces + 2);
+        let run = (usize::from(size) / 16).max(4).min(pieces + 2);
         Some(Self { size, slots: slots.clamp(1, size / run as u16), pieces: run - 2, indirect, event_index })
     }
 
@@ -174,6 +174,11 @@ impl<M: Shared, T> Queue<M, T> {
     /// Requests on their way.
     pub fn on_their_way(&self) -> u16 {
         self.shape.slots - self.free.len() as u16
+    }
+
+    /// Requests on their way that the device has been shown.
+    pub fn shown(&self) -> u16 {
+        self.on_their_way() - self.added.wrapping_sub(self.told)
     }
 
     /// Puts a request for `sector` into the queue; the device reads the pieces or (`device_writes`) writes them. False if there is no room for

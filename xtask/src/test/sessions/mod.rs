@@ -21,8 +21,9 @@ use self::session::Session;
 use super::suite::Suite;
 use crate::archive::{Archive, exec_file, parse_add};
 use crate::compile::{self, Program};
+use crate::disk::DiskOption;
 use crate::workspace::{Workspace, temporary};
-use crate::{deps, disk, guests};
+use crate::{debian, deps, disk, guests};
 
 /// The folder, below the root.
 const FOLDER: &str = "tests/sessions";
@@ -39,8 +40,8 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     if suite.lists() {
         return sessions.iter().for_each(|(name, _)| suite.name(&format!("sessions/{name}")));
     }
-    let kernels = sessions.iter().any(|(name, session)| suite.wants(&format!("sessions/{name}")) && !session.kernels.is_empty());
-    let Some(stage) = suite.prepare("sessions", || Stage::set(workspace, kernels)) else {
+    let wanted: Vec<_> = sessions.iter().filter(|(name, _)| suite.wants(&format!("sessions/{name}"))).map(|(_, session)| session).collect();
+    let Some(stage) = suite.prepare("sessions", || Stage::set(workspace, &wanted)) else {
         return;
     };
     for (name, session) in &sessions {
@@ -72,27 +73,32 @@ struct Stage {
     dom0: PathBuf,
     base: Archive,
     kernels: Vec<Program>,
+    debian: Option<PathBuf>,
 }
 
 impl Stage {
-    fn set(workspace: &Workspace, kernels: bool) -> Result<Self> {
+    /// Makes what the sessions need.
+    fn set(workspace: &Workspace, sessions: &[&Session]) -> Result<Self> {
         deps::qemu()?;
         let mut base = Archive::default();
         guests::add(workspace, &mut base)?;
-        let kernels = if kernels { compile::kernels(workspace)? } else { Vec::new() };
-        Ok(Self { hypervisor: compile::hypervisor(workspace)?, dom0: compile::dom0(workspace)?, base, kernels })
+        let needed = |need: fn(&Session) -> bool| sessions.iter().any(|session| need(session));
+        let kernels = if needed(|session| !session.kernels.is_empty()) { compile::kernels(workspace)? } else { Vec::new() };
+        let debian = needed(|session| session.debian).then(|| debian::image(workspace)).transpose()?;
+        Ok(Self { hypervisor: compile::hypervisor(workspace)?, dom0: compile::dom0(workspace)?, base, kernels, debian })
     }
 
     fn play(&self, workspace: &Workspace, session: &Session) -> Result<Verdict> {
         let out = workspace.out()?;
         let scratch = temporary().prefix("session-").tempdir_in(&out)?;
-        if let Some(failure) = shell::run(&session.before, scratch.path())? {
+        let debian = self.debian.as_deref().filter(|_| session.debian);
+        if let Some(failure) = shell::run(&session.before, scratch.path(), debian)? {
             return Ok(Verdict::Error(failure));
         }
-        let report = self.run(workspace, session, scratch.path())?;
+        let report = self.run(workspace, session, scratch.path(), debian)?;
         let mut verdict = judge::judge(session, &report)?;
         if verdict == Verdict::Success {
-            verdict = shell::run(&session.after, scratch.path())?.map_or(Verdict::Success, Verdict::Failure);
+            verdict = shell::run(&session.after, scratch.path(), debian)?.map_or(Verdict::Success, Verdict::Failure);
         }
         if verdict != Verdict::Success {
             eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
@@ -100,11 +106,12 @@ impl Stage {
         Ok(verdict)
     }
 
-    fn run(&self, workspace: &Workspace, session: &Session, scratch: &Path) -> Result<Report> {
+    fn run(&self, workspace: &Workspace, session: &Session, scratch: &Path, debian: Option<&Path>) -> Result<Report> {
         // Names that no disk of a session should have.
         let (image, log) = (scratch.join(".image.cpio"), scratch.join(".log"));
         fs::write(&image, self.tree(workspace, session)?.pack()?)?;
-        let disks: Vec<_> = session.disks.iter().map(|disk| disk.within(scratch)).collect();
+        let own = session.disks.iter().map(|disk| disk.within(scratch));
+        let disks: Vec<_> = debian.map(DiskOption::read_only).into_iter().chain(own).collect();
         disk::check(&disks)?;
         let machine = Machine {
             kernel: self.hypervisor.clone(),

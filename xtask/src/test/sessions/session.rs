@@ -28,6 +28,10 @@ pub struct Session {
     /// Disks, as for `--disk`, in the scratch folder: the first is `/dev/vda`.
     #[serde(default)]
     pub disks: Vec<DiskOption>,
+    /// Whether the first disk, `/dev/vda`, is Debian's root file system, to be read only; `disks` follow. `before` and `after` find it as
+    /// `$DEBIAN`.
+    #[serde(default)]
+    pub debian: bool,
     /// Lines for the host's shell, run in the scratch folder after the machine has ended well: each must succeed.
     #[serde(default)]
     pub after: Vec<String>,
@@ -83,7 +87,9 @@ pub struct Limit {
     /// From which match to which, counted from 0.
     pub between: [usize; 2],
     /// The number may differ by this much.
-    pub at_most: u64,
+    pub at_most: Option<u64>,
+    /// The number may differ by as much as it does between these two matches.
+    pub at_most_as_between: Option<[usize; 2]>,
 }
 
 fn default_memory() -> u32 {

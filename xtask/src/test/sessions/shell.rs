@@ -9,17 +9,20 @@ use anyhow::{Context, Result};
 use crate::{command, deps};
 
 /// Runs each line in `folder` and gives the first that failed, with what it printed; `None` if all is well. `qemu-img` and its like
-/// are installed if a line names them.
+/// are installed if a line names them. `debian` is what `$DEBIAN` stands for.
 ///
 /// # Errors
 /// When a program cannot be installed, or the shell not be started.
-pub fn run(lines: &[String], folder: &Path) -> Result<Option<String>> {
+pub fn run(lines: &[String], folder: &Path, debian: Option<&Path>) -> Result<Option<String>> {
     let programs: Vec<&str> = lines.iter().flat_map(|line| words(line)).collect();
     deps::programs(&programs)?;
     for line in lines {
         // bash, because a failure in the middle of a pipe is one.
         let mut shell = Command::new("bash");
         shell.args(["-euo", "pipefail", "-c", line]).current_dir(folder).stdin(Stdio::null()).env("PATH", command::path());
+        if let Some(debian) = debian {
+            shell.env("DEBIAN", debian);
+        }
         let output = shell.output().context("cannot start `bash`")?;
         if !output.status.success() {
             let text = [output.stdout, output.stderr].concat();
@@ -40,12 +43,12 @@ mod tests {
 
     fn run(lines: &[&str]) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
-        super::run(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>(), folder.path()).unwrap()
+        super::run(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>(), folder.path(), Some(Path::new("/d"))).unwrap()
     }
 
     #[test]
     fn lines_share_a_folder() {
-        assert_eq!(run(&["echo a > b", "test $(cat b) = a"]), None);
+        assert_eq!(run(&["echo a > b", "test $(cat b) = a", "test $DEBIAN = /d"]), None);
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! Our side of virtio against models of the other.
+
+mod disks;
+mod start;
