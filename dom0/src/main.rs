@@ -15,6 +15,8 @@ mod hal;
 mod log;
 mod power;
 mod shell;
+#[expect(dead_code, reason = "the seam that the block back end is joined to next")]
+mod storage;
 mod terminal;
 
 use pv_guest_sdk::{BootInfo, entry};
@@ -28,6 +30,7 @@ fn main(info: &'static BootInfo) {
     terminal::init();
     hal::timer::init();
     devices::init();
+    storage::init();
     hal::executor::run(|spawner| {
         spawner.spawn(block::interrupts::run().expect("it is spawned once"));
         domains::start(spawner);

@@ -98,7 +98,7 @@ unsafe impl Source for Frames {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
         let bytes = layout.size().checked_add(layout.align()).and_then(|bytes| bytes.checked_add(OVERHEAD)).ok_or(())?;
         let pages = bytes.div_ceil(PAGE_SIZE).max(STEP);
-        let start = memory::alloc_pages(pages).ok_or(())?;
+        let start = memory::alloc_dirty_pages(pages).ok_or(())?;
         PAGES.fetch_add(pages, Ordering::Relaxed);
         // SAFETY: the pages are ours for ever and contiguous; the old end is what talc returned.
         unsafe {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::disk::DiskOption;
+use crate::powercut::Format;
 
 /// Builds, runs and tests Domus. What is missing (the bare-metal target, QEMU, Debian packages) is installed first.
 #[derive(Debug, Parser)]
@@ -33,6 +34,9 @@ pub enum Task {
     Xen(Xen),
     /// Make a disk image with Debian's root file system, for guests to boot
     Debian(Debian),
+    /// Cut the power of a machine that writes a journal, and look for what it had been promised
+    #[command(name = "powercut")]
+    PowerCut(PowerCut),
 }
 
 /// Options of `run`.
@@ -163,6 +167,29 @@ pub struct Debian {
     /// The overlay's size; resize2fs in the guest makes use of what is more than the base's 1G
     #[arg(long, value_name = "SIZE", default_value = "1G")]
     pub size: String,
+}
+
+/// Options of `powercut`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A cut replays the log of the disk's writes up to a random moment; of what was not flushed then, whole writes or some of their \
+    sectors are lost at random. A kill ends QEMU in the middle, and the next boot goes on with the disk. Exit status: 0 if nothing that \
+    was acknowledged is lost, else 1; the disk and its log are kept then.\n\n\
+    Example: cargo xtask powercut --format qcow2 --cuts 1000 --kills 20 --seed 7"
+)]
+pub struct PowerCut {
+    /// What the disk is; may be repeated; all of them if not given
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Vec<Format>,
+    /// Power cuts for each
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub cuts: u64,
+    /// Kills of QEMU for each
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub kills: u64,
+    /// The same seed makes the same choices; another one each time if not given
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub fn dom0(workspace: &Workspace) -> Result<PathBuf> {
 /// # Errors
 /// When they do not compile.
 pub fn examples(workspace: &Workspace) -> Result<Vec<Program>> {
-    programs(workspace, Kind::Guest, &["-p", "pv-guest-sdk", "--examples"])
+    programs(workspace, Kind::Guest, &["-p", "pv-guest-sdk", "--features", "alloc,block", "--examples"])
 }
 
 /// The test kernels, sorted by name.

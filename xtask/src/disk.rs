@@ -94,6 +94,11 @@ impl DiskOption {
         Self { path: path.to_owned(), read_only: true, new: None }
     }
 
+    /// A file that may be written.
+    pub fn writable(path: &Path) -> Self {
+        Self { read_only: false, ..Self::read_only(path) }
+    }
+
     /// The same with its file in `folder`, unless its path is absolute.
     pub fn within(&self, folder: &Path) -> Self {
         Self { path: folder.join(&self.path), ..self.clone() }
@@ -142,7 +147,7 @@ impl DiskOption {
             lengthen(&self.path, room).with_context(|| format!("cannot lengthen {} to {room} bytes", self.path.display()))?;
         }
         // QEMU takes what stands before a colon for a protocol, unless a slash comes first.
-        Ok(Disk { path: std::path::absolute(&self.path)?, read_only: self.read_only })
+        Ok(Disk { path: std::path::absolute(&self.path)?, read_only: self.read_only, log: None })
     }
 }
 
@@ -232,7 +237,7 @@ mod tests {
         check(std::slice::from_ref(&option)).unwrap();
         assert!(!path.exists(), "looking makes nothing");
         let made = prepare(std::slice::from_ref(&option)).unwrap();
-        assert_eq!(made, [Disk { path: path.clone(), read_only: false }]);
+        assert_eq!(made, [Disk { path: path.clone(), read_only: false, log: None }]);
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!(metadata.len(), 1 << 30);
         assert!(std::os::unix::fs::MetadataExt::blocks(&metadata) < 100);

@@ -17,7 +17,6 @@ mod debs;
 mod deps;
 mod disk;
 mod guests;
-#[cfg(test)]
 mod powercut;
 mod progress;
 mod qcow2;
@@ -57,5 +56,6 @@ fn dispatch(task: Task) -> anyhow::Result<u8> {
         Task::Image(options) => run::image(&workspace, &options),
         Task::Xen(options) => xen::run(&workspace, &options),
         Task::Debian(options) => debian::run(&workspace, &options),
+        Task::PowerCut(options) => powercut::run(&workspace, &options),
     }
 }

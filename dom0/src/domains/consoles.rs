@@ -3,17 +3,18 @@
 //! A turn takes one ringful from each domain that rang and then lets other tasks run, so that a guest that floods its console slows
 //! down itself. Whoever looks at a console waits at [`OUTPUT`].
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 use abi::DomId;
 use abi::console::ring::{IN_CONS_OFFSET, IN_OFFSET, IN_PROD_OFFSET, IN_SIZE, OUT_CONS_OFFSET, OUT_OFFSET, OUT_PROD_OFFSET, OUT_SIZE};
 use dom0_core::console::{Console, Consoles};
+use dom0_core::map::Map;
 use embassy_futures::yield_now;
 use pv_guest_sdk::events::{self, Port};
 use pv_guest_sdk::sync::IrqMutex;
 
 use super::error::{Error, Result};
+use super::table;
 use crate::hal::bell::Bell;
 use crate::hal::ports::ReadyPorts;
 use crate::hal::shared_page::SharedPage;
@@ -38,9 +39,9 @@ pub struct Service {
     /// What each name has printed.
     pub consoles: Consoles,
     /// How often each name's console has begun anew.
-    beginnings: BTreeMap<String, u64>,
-    rings: BTreeMap<DomId, Ring>,
-    by_port: BTreeMap<Port, DomId>,
+    beginnings: Map<String, u64>,
+    rings: Map<DomId, Ring>,
+    by_port: Map<Port, DomId>,
 }
 
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
@@ -109,8 +110,9 @@ pub fn end(name: &str) {
 
 /// Queues input for a domain.
 pub fn send(name: &str, bytes: &[u8]) -> Result {
+    let domid = table::by_name(name);
     with(|service| {
-        let domid = service.rings.iter().find(|(_, ring)| ring.name == name).map(|(domid, _)| *domid);
+        let domid = domid.filter(|domid| service.rings.contains_key(domid));
         let (Some(domid), Some(console)) = (domid, service.consoles.get_mut(name)) else {
             return Err(Error::about(name, "the domain has ended and reads nothing any more"));
         };

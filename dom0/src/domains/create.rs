@@ -6,19 +6,20 @@ use abi::DomId;
 use abi::control::{
     DOMID_ANY, DomainCreate, DomainLimits, MachineInfo, OP_DOMAIN_CREATE, OP_DOMAIN_LIMITS, OP_DOMAIN_UNPAUSE, OP_MACHINE_INFO,
 };
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use dom0_core::config::DomainConfig;
-use dom0_core::fs::normalise;
 use dom0_core::toolstack::{self, Channel, NewDomain, Request, State};
 use pv_guest_sdk::{events, time};
 
 use super::build::{self, Built, Files, Ground};
 use super::error::{Error, Result};
-use super::table::{self, DOM0_NAME, Domain};
+use super::table::{self, Domain};
 use super::{consoles, end, xenstored};
 use crate::hal::{control, foreign};
+use crate::storage;
 
 /// Pages in a MiB.
 const PAGES_PER_MIB: u64 = 256;
@@ -26,14 +27,14 @@ const PAGES_PER_MIB: u64 = 256;
 /// Makes a domain and lets it run, unless it is to begin paused.
 pub async fn create(config: DomainConfig, paused: bool) -> Result<DomId> {
     check_name(&config)?;
-    let files = files(&config)?;
+    let files = Loaded::new(&config).await?;
     check_memory(&config)?;
     let uuid = config.uuid.unwrap_or_else(new_uuid);
     let made = make(&config, uuid)?;
     let domid = made.domid as DomId;
     table::insert(domid, Domain { config: config.clone(), uuid, state: State::Building, since: time::now() });
     let unfinished = Unfinished(domid);
-    furnish(&config, uuid, files, &made).await?;
+    furnish(&config, uuid, files.files(), &made).await?;
     core::mem::forget(unfinished);
     start(domid, paused)?;
     Ok(domid)
@@ -49,18 +50,29 @@ impl Drop for Unfinished {
 }
 
 fn check_name(config: &DomainConfig) -> Result {
-    table::with(|table| {
-        let taken = table.values().map(|domain| domain.config.name.as_str()).chain([DOM0_NAME]);
-        toolstack::check_free(&config.name, taken).map_err(|error| Error::new(error.to_string()))
-    })
+    let taken = |name: &str| table::by_name(name).is_some();
+    toolstack::check_free(&config.name, taken).map_err(|error| Error::new(error.to_string()))
 }
 
-fn files(config: &DomainConfig) -> Result<Files> {
-    let tree = crate::files::tree().ok_or_else(|| Error::new("there are no files; boot with an archive made by `cargo xtask image`"))?;
-    let read = |path: &str| tree.read(&normalise("/", path));
-    let kernel = read(&config.kernel).map_err(|error| Error::about("kernel", error))?;
-    let ramdisk = config.ramdisk.as_deref().map(read).transpose().map_err(|error| Error::about("ramdisk", error))?;
-    Ok(Files { kernel, ramdisk })
+/// The files of a domain: borrowed from the archive, or read from a volume.
+struct Loaded {
+    kernel: Cow<'static, [u8]>,
+    ramdisk: Option<Cow<'static, [u8]>>,
+}
+
+impl Loaded {
+    async fn new(config: &DomainConfig) -> Result<Self> {
+        let kernel = storage::read(&config.kernel).await.map_err(|error| Error::about("kernel", error))?;
+        let ramdisk = match &config.ramdisk {
+            Some(path) => Some(storage::read(path).await.map_err(|error| Error::about("ramdisk", error))?),
+            None => None,
+        };
+        Ok(Self { kernel, ramdisk })
+    }
+
+    fn files(&self) -> Files<'_> {
+        Files { kernel: &self.kernel, ramdisk: self.ramdisk.as_deref() }
+    }
 }
 
 /// What the hypervisor says about the machine.
@@ -111,7 +123,7 @@ fn make(config: &DomainConfig, uuid: [u8; 16]) -> Result<DomainCreate> {
 }
 
 /// Memory and what is in it, services, the vCPU's first state.
-async fn furnish(config: &DomainConfig, uuid: [u8; 16], files: Files, made: &DomainCreate) -> Result {
+async fn furnish(config: &DomainConfig, uuid: [u8; 16], files: Files<'_>, made: &DomainCreate) -> Result {
     let domid = made.domid as DomId;
     set_weight(config, domid)?;
     let ground = Ground { domid, shared_info: made.shared_info_mfn, store_port: port_for_us(domid)?, console_port: port_for_us(domid)? };
@@ -156,7 +168,7 @@ fn connect(config: &DomainConfig, uuid: [u8; 16], ground: &Ground, built: &Built
         store: Channel { port: ground.store_port, ring: built.store },
         console: Channel { port: ground.console_port, ring: built.console },
     });
-    xenstored::with(|server| server.populate(ground.domid, &nodes)).map_err(|error| Error::about("xenstore", error))?;
+    xenstored::with(|server| server.populate(ground.domid, nodes)).map_err(|error| Error::about("xenstore", error))?;
     xenstored::attach(ground.domid, built.store, ground.store_port)?;
     consoles::attach(ground.domid, &config.name, built.console, ground.console_port)
 }

@@ -7,6 +7,7 @@ use alloc::string::String;
 use abi::DomId;
 use dom0_core::commands::DomainRef;
 use dom0_core::config::DomainConfig;
+use dom0_core::map::Map;
 use dom0_core::toolstack::{Request, State};
 use pv_guest_sdk::sync::IrqMutex;
 
@@ -29,6 +30,8 @@ pub struct Domain {
 }
 
 static TABLE: IrqMutex<BTreeMap<DomId, Domain>> = IrqMutex::new(BTreeMap::new());
+/// The numbers of the names.
+static NAMES: IrqMutex<Option<Map<String, DomId>>> = IrqMutex::new(None);
 
 /// Rung when a domain changes its state.
 pub static CHANGED: Bell = Bell::new();
@@ -38,8 +41,13 @@ pub fn with<T>(act: impl FnOnce(&mut BTreeMap<DomId, Domain>) -> T) -> T {
     act(&mut TABLE.lock())
 }
 
+fn names<T>(act: impl FnOnce(&mut Map<String, DomId>) -> T) -> T {
+    act(NAMES.lock().get_or_insert_default())
+}
+
 /// Takes a domain into the table, or from it.
 pub fn insert(id: DomId, domain: Domain) {
+    names(|names| names.insert(domain.config.name.clone(), id));
     with(|table| table.insert(id, domain));
     CHANGED.ring();
 }
@@ -47,6 +55,9 @@ pub fn insert(id: DomId, domain: Domain) {
 /// See [`insert`].
 pub fn remove(id: DomId) -> Option<Domain> {
     let removed = with(|table| table.remove(&id));
+    if let Some(domain) = &removed {
+        names(|names| names.remove(&domain.config.name));
+    }
     CHANGED.ring();
     removed
 }
@@ -59,13 +70,20 @@ pub fn name(id: DomId) -> Option<String> {
     }
 }
 
+/// The number of the domain of a name.
+pub fn by_name(name: &str) -> Option<DomId> {
+    match name {
+        DOM0_NAME => Some(dom0_core::xenstore::DOM0),
+        _ => names(|names| names.get(name).copied()),
+    }
+}
+
 /// The number of the domain that a user has named.
 pub fn resolve(wanted: &DomainRef) -> Result<DomId> {
-    let found = with(|table| match wanted {
-        DomainRef::Id(id) => (*id == dom0_core::xenstore::DOM0 || table.contains_key(id)).then_some(*id),
-        DomainRef::Name(name) if name == DOM0_NAME => Some(dom0_core::xenstore::DOM0),
-        DomainRef::Name(name) => table.iter().find(|(_, domain)| domain.config.name == *name).map(|(id, _)| *id),
-    });
+    let found = match wanted {
+        DomainRef::Id(id) => (*id == dom0_core::xenstore::DOM0 || with(|table| table.contains_key(id))).then_some(*id),
+        DomainRef::Name(name) => by_name(name),
+    };
     found.ok_or_else(|| Error::new(format!("{wanted}: no such domain; `dom list` shows those that exist")))
 }
 

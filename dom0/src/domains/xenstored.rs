@@ -3,14 +3,17 @@
 //! Each turn looks once at every ring that was rung or has bytes left, serves a bounded number of requests, and lets other tasks run. A guest
 //! can only spoil its own connection.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use abi::DomId;
 use abi::xenstore::{ERROR_PROTO, RING_SIZE};
+use dom0_core::map::Map;
 use dom0_core::xenstore::{ConnId, Server};
 use embassy_futures::yield_now;
 use pv_guest_sdk::events::{self, Port};
 use pv_guest_sdk::sync::IrqMutex;
+use pv_guest_sdk::time;
 
 use super::error::{Error, Result};
 use super::store_ring::{BadIndex, StoreRing};
@@ -27,25 +30,32 @@ struct Link {
     conn: ConnId,
     /// It has violated the protocol and is not listened to any more.
     broken: bool,
+    /// Its indices have moved and it has not been told yet.
+    owed: bool,
 }
 
-#[derive(Default)]
 struct Service {
     server: Server,
-    links: BTreeMap<DomId, Link>,
-    by_port: BTreeMap<Port, DomId>,
-    by_conn: BTreeMap<ConnId, DomId>,
+    links: Map<DomId, Link>,
+    by_port: Map<Port, DomId>,
+    by_conn: Map<ConnId, DomId>,
     /// Whose rings may hold bytes that are not taken yet.
     hungry: BTreeSet<DomId>,
     /// Whose requests may not have been looked at yet.
     heard: BTreeSet<DomId>,
+    /// Who is to be told of what has moved in their rings: once a turn, since each event makes its domain run.
+    owed: Vec<DomId>,
 }
 
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
 static READY: ReadyPorts = ReadyPorts::new();
 
 fn with_service<T>(act: impl FnOnce(&mut Service) -> T) -> T {
-    act(SERVICE.lock().get_or_insert_default())
+    let mut service = SERVICE.lock();
+    let service = service.get_or_insert_with(Service::new);
+    let result = act(service);
+    service.tell();
+    result
 }
 
 /// Serves for ever.
@@ -78,7 +88,7 @@ pub fn attach(domid: DomId, frame: u64, remote_port: Port) -> Result {
     let port = events::bind_interdomain(domid, remote_port, |port| READY.add(port)).map_err(Error::refused("bind the xenstore channel"))?;
     with_service(|service| {
         let conn = service.server.introduce(domid);
-        service.links.insert(domid, Link { ring, port, conn, broken: false });
+        service.links.insert(domid, Link { ring, port, conn, broken: false, owed: false });
         service.by_port.insert(port, domid);
         service.by_conn.insert(conn, domid);
         service.send_all();
@@ -103,6 +113,20 @@ pub fn detach(domid: DomId, uuid: &[u8; 16]) {
 }
 
 impl Service {
+    fn new() -> Self {
+        // To the nanosecond: no guest knows when Dom0 came to this.
+        let (seconds, nanoseconds) = time::wall_clock();
+        Self {
+            server: Server::new(seconds << 30 ^ u64::from(nanoseconds) ^ time::now().rotate_left(32)),
+            links: Map::default(),
+            by_port: Map::default(),
+            by_conn: Map::default(),
+            hungry: BTreeSet::new(),
+            heard: BTreeSet::new(),
+            owed: Vec::new(),
+        }
+    }
+
     /// One turn; whether there may be more to do at once.
     fn turn(&mut self) -> bool {
         let rung = READY.take().filter_map(|port| self.by_port.get(&port));
@@ -152,7 +176,7 @@ impl Service {
             let bytes = &mut bytes[..count];
             link.ring.peek(bytes);
             link.ring.take(self.server.input(link.conn, bytes));
-            let _ = events::send(link.port);
+            owe(&mut self.owed, domid, link);
             self.heard.insert(domid);
         }
         if count < ready {
@@ -180,7 +204,7 @@ impl Service {
             moved = true;
         }
         if moved {
-            let _ = events::send(link.port);
+            owe(&mut self.owed, domid, link);
         }
         moved
     }
@@ -200,7 +224,24 @@ impl Service {
             link.broken = true;
             link.ring.report(why);
             self.server.disconnect(link.conn);
-            let _ = events::send(link.port);
+            owe(&mut self.owed, domid, link);
         }
+    }
+
+    /// Tells those who are owed it.
+    fn tell(&mut self) {
+        for domid in self.owed.drain(..) {
+            if let Some(link) = self.links.get_mut(&domid) {
+                link.owed = false;
+                // A domain that has closed its end hears nothing more.
+                let _ = events::send(link.port);
+            }
+        }
+    }
+}
+
+fn owe(owed: &mut Vec<DomId>, domid: DomId, link: &mut Link) {
+    if !core::mem::replace(&mut link.owed, true) {
+        owed.push(domid);
     }
 }

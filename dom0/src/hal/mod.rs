@@ -3,6 +3,7 @@
 pub mod bell;
 pub mod control;
 pub mod dma;
+#[allow(dead_code, reason = "tasks of devices come next")]
 pub mod executor;
 pub mod foreign;
 pub mod guest_memory;
@@ -12,5 +13,6 @@ pub mod ports;
 pub mod registers;
 mod section;
 pub mod shared_page;
+pub mod task_cell;
 pub mod tasks;
 pub mod timer;

@@ -41,8 +41,12 @@ impl ReadyPorts {
     /// Takes the ports that are ready.
     pub fn take(&self) -> impl Iterator<Item = Port> + '_ {
         (0u32..).step_by(64).zip(&self.words).flat_map(|(first, word)| {
-            let bits = word.swap(0, Ordering::AcqRel);
-            (0..64).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| first + bit)
+            let mut bits = word.swap(0, Ordering::AcqRel);
+            core::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+                bits &= bits - 1;
+                Some(first + bit)
+            })
         })
     }
 }

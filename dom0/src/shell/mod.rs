@@ -9,6 +9,7 @@ mod host;
 mod input;
 
 use dom0_core::exec;
+use embassy_futures::yield_now;
 
 use crate::hal::tasks;
 use crate::{files, power, terminal};
@@ -44,6 +45,8 @@ async fn batch() -> Option<u32> {
     let mut first = 0;
     for command in commands {
         let status = execute::line(command, first).await;
+        // Services that were rung meanwhile have their turn before the next command, as they have while a person types.
+        yield_now().await;
         if first == 0 {
             first = status;
         }

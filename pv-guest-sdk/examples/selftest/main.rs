@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+mod areas;
 mod channels;
 mod heap;
 mod mappings;
@@ -18,7 +19,7 @@ entry!(main);
 type Check = (&'static str, fn());
 
 fn main(_info: &'static BootInfo) {
-    let groups: [&[Check]; 5] = [heap::CHECKS, mappings::CHECKS, traps::CHECKS, channels::CHECKS, store::CHECKS];
+    let groups: [&[Check]; 6] = [heap::CHECKS, mappings::CHECKS, areas::CHECKS, traps::CHECKS, channels::CHECKS, store::CHECKS];
     for (name, check) in groups.into_iter().flatten() {
         check();
         println!("ok: {name}");

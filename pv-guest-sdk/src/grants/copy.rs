@@ -24,6 +24,33 @@ impl CopyEnd {
     }
 }
 
+/// A copy of bytes within a page to within a page, and what came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyRequest {
+    /// From where.
+    pub source: CopyEnd,
+    /// To where.
+    pub dest: CopyEnd,
+    /// Bytes.
+    pub len: u16,
+    /// Out: done, or why not.
+    pub outcome: Result<()>,
+}
+
+impl CopyRequest {
+    /// A request that was not carried out yet.
+    pub const fn new(source: CopyEnd, dest: CopyEnd, len: u16) -> CopyRequest {
+        CopyRequest { source, dest, len, outcome: Err(abi::Errno::INVAL) }
+    }
+
+    fn raw(&self) -> grant::Copy {
+        let (source, source_is_grant) = self.source.raw();
+        let (dest, dest_is_grant) = self.dest.raw();
+        let flags = if source_is_grant { grant::GNTCOPY_SOURCE_GREF } else { 0 } | if dest_is_grant { grant::GNTCOPY_DEST_GREF } else { 0 };
+        grant::Copy { source, dest, len: self.len, flags, status: grant::GNTST_GENERAL_ERROR, ..Default::default() }
+    }
+}
+
 /// Copies bytes within a page to within a page, one of which may be another domain's.
 ///
 /// # Safety
@@ -32,11 +59,31 @@ impl CopyEnd {
 /// # Errors
 /// As for [`super::map`].
 pub unsafe fn copy(source: CopyEnd, dest: CopyEnd, len: u16) -> Result<()> {
-    let (source, source_is_grant) = source.raw();
-    let (dest, dest_is_grant) = dest.raw();
-    let flags = if source_is_grant { grant::GNTCOPY_SOURCE_GREF } else { 0 } | if dest_is_grant { grant::GNTCOPY_DEST_GREF } else { 0 };
-    let mut copy = grant::Copy { source, dest, len, flags, ..Default::default() };
-    // SAFETY: the structure of the operation; the destination is the caller's obligation.
-    unsafe { hypercall::grant_table_op(grant::OP_COPY, core::slice::from_mut(&mut copy)) }?;
-    check(copy.status)
+    let mut request = [CopyRequest::new(source, dest, len)];
+    // SAFETY: the caller's obligation.
+    unsafe { copy_many(&mut request) };
+    request[0].outcome
+}
+
+/// Many such copies in one hypercall, one after the other. Each request tells what came of it; the result is how many are done.
+///
+/// # Safety
+/// As for [`copy`].
+pub unsafe fn copy_many(requests: &mut [CopyRequest]) -> usize {
+    const BATCH: usize = 32;
+    let mut done = 0;
+    for requests in requests.chunks_mut(BATCH) {
+        let mut batch = [grant::Copy::default(); BATCH];
+        let batch = &mut batch[..requests.len()];
+        for (raw, request) in batch.iter_mut().zip(requests.iter()) {
+            *raw = request.raw();
+        }
+        // SAFETY: the structures of the operation; the destinations are the caller's obligation. Each has a status of its own.
+        let _ = unsafe { hypercall::grant_table_op(grant::OP_COPY, batch) };
+        for (raw, request) in batch.iter().zip(requests) {
+            request.outcome = check(raw.status);
+            done += usize::from(request.outcome.is_ok());
+        }
+    }
+    done
 }

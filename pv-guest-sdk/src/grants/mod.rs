@@ -1,5 +1,6 @@
 //! Grants: letting another domain use a frame of ours, and using one of theirs.
 
+mod area;
 mod copy;
 mod mapping;
 mod table;
@@ -14,7 +15,8 @@ use crate::hypercall::Result;
 use crate::memory;
 use table::TABLE;
 
-pub use copy::{CopyEnd, copy};
+pub use area::{Area, MapRequest, map_all};
+pub use copy::{CopyEnd, CopyRequest, copy, copy_many};
 pub use mapping::{Mapping, map};
 
 /// The number of an entry in a grant table.

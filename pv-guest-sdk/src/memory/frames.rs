@@ -70,6 +70,12 @@ pub fn alloc_pages(count: usize) -> Option<NonNull<u8>> {
     Some(page)
 }
 
+/// The same, with whatever is in them.
+#[cfg(feature = "alloc")]
+pub(crate) fn alloc_dirty_pages(count: usize) -> Option<NonNull<u8>> {
+    take(count)
+}
+
 /// `count` zeroed pages that are contiguous in machine memory too, as devices want them, or `None`.
 ///
 /// Frames that do not fit are left to [`alloc_page`]. Give them back with [`free_pages`].

@@ -11,6 +11,8 @@ mod window;
 
 pub use address::{LINEAR_BASE, LINEAR_FRAMES, mfn_to_pfn, pfn_to_mfn, pfn_to_virt, set_mfn, virt_to_mfn, virt_to_pfn};
 pub use contiguous::{Contiguous, MAX_CONTIGUOUS, contiguous};
+#[cfg(feature = "alloc")]
+pub(crate) use frames::alloc_dirty_pages;
 pub use frames::{alloc_contiguous, alloc_page, alloc_pages, free_page, free_pages, used_frames};
 pub use tables::{lookup, map, protect_read_only, unmap, virt_to_pte_machine};
 pub use window::{WINDOW_BASE, WINDOW_SIZE, Window, map_device, map_foreign, map_frames, reserve};

@@ -19,6 +19,8 @@ pub struct Disk {
     pub path: PathBuf,
     /// Whether the machine may only read it.
     pub read_only: bool,
+    /// A file for the log of all that the disk is told, in the format of Linux's dm-log-writes; it must exist, and is overwritten.
+    pub log: Option<PathBuf>,
 }
 
 impl Disk {
@@ -28,7 +30,14 @@ impl Disk {
         let access = if self.read_only { ",readonly=on" } else { "" };
         let path = escape_option(&self.path);
         // Write-back, as disks with a volatile cache are: what was not flushed may be lost, and the guest knows.
-        let drive = format!("file={path},format=raw,if=none,id=disk{index},cache=writeback,discard=unmap{access}");
+        let file = match &self.log {
+            None => format!("file={path},format=raw"),
+            Some(log) => {
+                let log = escape_option(log);
+                format!("driver=blklogwrites,file.driver=file,file.filename={path},log.driver=file,log.filename={log}")
+            }
+        };
+        let drive = format!("{file},if=none,id=disk{index},cache=writeback,discard=unmap{access}");
         let slot = FIRST_SLOT + index;
         let device = format!("virtio-blk-pci,drive=disk{index},addr={slot:#04x},disable-legacy=on,serial=disk{index}");
         ["-drive".into(), drive.into(), "-device".into(), device.into()]
@@ -40,7 +49,7 @@ mod tests {
     use super::*;
 
     fn args(path: &str, read_only: bool, index: usize) -> [String; 4] {
-        Disk { path: path.into(), read_only }.args(index).map(|word| word.into_string().unwrap())
+        Disk { path: path.into(), read_only, log: None }.args(index).map(|word| word.into_string().unwrap())
     }
 
     #[test]
@@ -49,6 +58,14 @@ mod tests {
         assert_eq!((drive.as_str(), device.as_str()), ("-drive", "-device"));
         assert_eq!(what, "file=/a,,b.qcow2,format=raw,if=none,id=disk0,cache=writeback,discard=unmap");
         assert_eq!(which, "virtio-blk-pci,drive=disk0,addr=0x02,disable-legacy=on,serial=disk0");
+    }
+
+    #[test]
+    fn a_log_lies_between_the_disk_and_its_file() {
+        let [_, what, ..] =
+            Disk { path: "/a".into(), read_only: false, log: Some("/l,og".into()) }.args(0).map(|word| word.into_string().unwrap());
+        let file = "driver=blklogwrites,file.driver=file,file.filename=/a,log.driver=file,log.filename=/l,,og,if=none,";
+        assert!(what.starts_with(file), "{what}");
     }
 
     #[test]

@@ -144,7 +144,7 @@ mod tests {
             cpus: 1,
             icount: false,
             serial: vec![Serial::Stdio, Serial::File("target/a,b.log".into())],
-            disks: vec![Disk { path: "/a".into(), read_only: false }, Disk { path: "/b".into(), read_only: true }],
+            disks: vec![Disk { path: "/a".into(), read_only: false, log: None }, Disk { path: "/b".into(), read_only: true, log: None }],
             extra: vec!["-s".into()],
         }
     }

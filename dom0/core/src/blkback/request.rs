@@ -62,6 +62,8 @@ pub enum Plan {
     },
     /// Make durable what has been answered.
     Flush,
+    /// The same for all requests before it, answered or not.
+    Barrier,
     /// Forget the contents of sectors.
     Discard {
         /// First sector.
@@ -85,9 +87,10 @@ pub struct Transfer {
 }
 
 /// How a write is ordered against others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Not at all.
+    #[default]
     None,
     /// What has been answered becomes durable first.
     FlushBefore,
@@ -132,8 +135,7 @@ pub fn plan(request: &Request, limits: &Limits) -> Result<Plan, Fault> {
         OP_WRITE => Order::None,
         OP_FLUSH if request.nr_segments == 0 => return Ok(Plan::Flush),
         OP_FLUSH => Order::FlushBefore,
-        // A barrier without data orders and makes durable, as a flush does: what is in flight has not been answered.
-        OP_WRITE_BARRIER if request.nr_segments == 0 => return Ok(Plan::Flush),
+        OP_WRITE_BARRIER if request.nr_segments == 0 => return Ok(Plan::Barrier),
         OP_WRITE_BARRIER => Order::Barrier,
         OP_INDIRECT => return indirect(&transmute!(*request), limits),
         OP_DISCARD => return discard(&transmute!(*request), limits),
@@ -261,7 +263,7 @@ mod tests {
         assert_eq!(transfer_of(plan(&request(OP_WRITE_BARRIER, 0, &[(0, 0)]), &LIMITS)).order, Order::Barrier);
         assert_eq!(transfer_of(plan(&request(OP_FLUSH, 0, &[(0, 0)]), &LIMITS)).order, Order::FlushBefore);
         assert_eq!(plan(&request(OP_FLUSH, u64::MAX, &[]), &LIMITS), Ok(Plan::Flush));
-        assert_eq!(plan(&request(OP_WRITE_BARRIER, 0, &[]), &LIMITS), Ok(Plan::Flush));
+        assert_eq!(plan(&request(OP_WRITE_BARRIER, 0, &[]), &LIMITS), Ok(Plan::Barrier));
     }
 
     #[test]
@@ -378,7 +380,7 @@ mod tests {
                 }
                 Ok(Plan::Discard { sector, sectors }) => prop_assert!(sector + sectors <= 1000 && !read_only),
                 Ok(Plan::Indirect { segments, write, .. }) => prop_assert!((1..=256).contains(&segments) && !(write && read_only)),
-                Ok(Plan::Flush) => {}
+                Ok(Plan::Flush | Plan::Barrier) => {}
                 Err(fault) => prop_assert!(fault.status() < 0),
             }
             prop_assert_eq!(request.as_bytes(), &bytes[..]);

@@ -2,8 +2,7 @@
 //! again and again, so that a request needs no call into the hypervisor.
 //!
 //! Pure bookkeeping over numbered slots: the kernel maps and unmaps. A slot is used by one request at a time; a page that two requests name at
-//! once is mapped twice. So nothing is counted, and the slots of a request are chained through [`Slots::set_next`]. When no slot is free
-//! those that were used longest ago give way.
+//! once is mapped twice. So nothing is counted. When no slot is free those that were used longest ago give way.
 
 use alloc::{boxed::Box, vec};
 
@@ -32,7 +31,7 @@ enum Use {
 struct Entry {
     gref: u32,
     usage: Use,
-    /// Towards those used longer ago (idle), or the next that is free, or the next of the request.
+    /// Towards those used longer ago (idle), or the next that is free.
     next: Slot,
     /// Towards those used more lately (idle).
     previous: Slot,
@@ -120,16 +119,6 @@ impl Slots {
         self.free_count -= 1;
         *entry = Entry { gref, usage: Use::Busy, next: NONE, previous: NONE, chain: NONE };
         Some(slot)
-    }
-
-    /// What a slot in use is followed by in its request's chain.
-    pub fn next(&self, slot: Slot) -> Slot {
-        self.entries[usize::from(slot)].next
-    }
-
-    /// Chains a slot in use.
-    pub fn set_next(&mut self, slot: Slot, next: Slot) {
-        self.entries[usize::from(slot)].next = next;
     }
 
     /// Ends the use of a slot. If it may not be kept, or another is kept for the same page, it must be unmapped and [`Slots::give`]n back:

@@ -28,9 +28,10 @@ pub struct Stats {
 }
 
 /// A request that is done, for counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// A read.
+    #[default]
     Read,
     /// A write.
     Write,
@@ -53,6 +54,23 @@ impl Stats {
             Kind::Flush => self.flushes += 1,
             Kind::Discard => self.discards += 1,
         }
+    }
+
+    /// Adds what another queue has counted.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.reads, other.reads),
+            (&mut self.sectors_read, other.sectors_read),
+            (&mut self.writes, other.writes),
+            (&mut self.sectors_written, other.sectors_written),
+            (&mut self.flushes, other.flushes),
+            (&mut self.discards, other.discards),
+            (&mut self.errors, other.errors),
+            (&mut self.refused, other.refused),
+            (&mut self.quick, other.quick),
+            (&mut self.mapped, other.mapped),
+        ];
+        pairs.into_iter().for_each(|(sum, more)| *sum += more);
     }
 
     /// Counts a request that was refused.
@@ -81,5 +99,8 @@ mod tests {
         stats.refuse(Fault::Range);
         assert_eq!((stats.reads, stats.sectors_read, stats.errors, stats.refused), (1, 8, 1, 1));
         assert_eq!((stats.sectors_written, stats.requests()), (16, 6));
+        let mut sum = stats;
+        sum.add(&stats);
+        assert_eq!((sum.requests(), sum.sectors_read, sum.discards), (12, 16, 2));
     }
 }

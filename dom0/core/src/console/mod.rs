@@ -10,10 +10,9 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    string::String,
-};
+use alloc::{collections::VecDeque, string::String};
+
+use crate::map::Map;
 
 pub use follower::{Follower, Seen};
 pub use ring::{Console, INPUT_MAX, InputFull, SCROLLBACK};
@@ -24,7 +23,7 @@ pub const ENDED_MAX: usize = 32;
 /// The consoles of all names.
 #[derive(Debug, Default)]
 pub struct Consoles {
-    by_name: BTreeMap<String, Console>,
+    by_name: Map<String, Console>,
     ended: VecDeque<String>,
 }
 

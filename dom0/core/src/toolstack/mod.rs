@@ -9,5 +9,5 @@ mod uuid;
 pub use name::{NAME_MAX, NameError, check_free, check_name};
 pub use policy::{Action, Reason, decide};
 pub use state::{Refusal, Request, State, condition};
-pub use store::{Channel, NewDomain, Node, home, tree, vm_path};
+pub use store::{Channel, NewDomain, home, tree, vm_path};
 pub use uuid::{format_uuid, make_uuid, parse_uuid};

@@ -7,7 +7,7 @@ use abi::DomId;
 use alloc::{format, string::String, string::ToString, vec::Vec};
 
 use super::uuid::format_uuid;
-use crate::xenstore::{Access, DOM0, Permissions, Server};
+use crate::xenstore::{Access, DOM0, Permissions, Seed, Server};
 
 /// Bytes of console output that the back end keeps, as told to the guest; ours keeps [`crate::console::SCROLLBACK`].
 const CONSOLE_LIMIT: usize = crate::console::SCROLLBACK;
@@ -44,17 +44,6 @@ pub struct NewDomain<'a> {
     pub console: Channel,
 }
 
-/// A node to be written. Without permissions of its own it gets its parent's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Absolute path.
-    pub path: String,
-    /// The value.
-    pub value: String,
-    /// Its permissions, if they are not the parent's.
-    pub perms: Option<Permissions>,
-}
-
 /// The home of a domain.
 pub fn home(domid: DomId) -> String {
     crate::xenstore::path::home(domid)
@@ -82,11 +71,11 @@ const OWNED: [&str; 12] = [
 ];
 
 /// All nodes of a new domain, parents before children.
-pub fn tree(domain: &NewDomain<'_>) -> Vec<Node> {
+pub fn tree(domain: &NewDomain<'_>) -> Vec<Seed> {
     let (home, vm) = (home(domain.domid), vm_path(&domain.uuid));
     let readable = || Permissions::new(DOM0, Access::NONE).with(domain.domid, Access::READ);
     let owned = || Permissions::new(domain.domid, Access::NONE);
-    let node = |path: String, value: String, perms| Node { path, value, perms };
+    let node = |path: String, value: String, perms| Seed { path: path.into(), value: value.into(), perms };
 
     let mut nodes = alloc::vec![
         node(vm.clone(), String::new(), Some(readable())),
@@ -131,15 +120,9 @@ fn told(domain: &NewDomain<'_>, vm: String) -> Vec<(String, String)> {
 
 impl Server {
     /// Writes the nodes of a new domain, which becomes known first so that permissions can name it.
-    pub fn populate(&mut self, domid: DomId, nodes: &[Node]) -> Result<(), crate::xenstore::Error> {
+    pub fn populate(&mut self, domid: DomId, nodes: Vec<Seed>) -> Result<(), crate::xenstore::Error> {
         self.add_domain(domid);
-        for node in nodes {
-            self.write(&node.path, node.value.as_bytes())?;
-            if let Some(perms) = &node.perms {
-                self.set_perms(&node.path, perms.clone())?;
-            }
-        }
-        Ok(())
+        self.plant(nodes)
     }
 
     /// Removes what [`Server::populate`] has written, and everything else of a domain.
@@ -172,7 +155,7 @@ mod tests {
     fn a_guest_finds_what_it_expects() {
         let mut server = Server::default();
         let before = server.iter().count();
-        server.populate(7, &tree(&domain())).unwrap();
+        server.populate(7, tree(&domain())).unwrap();
         for (path, value) in [
             ("name", "linux"),
             ("domid", "7"),
@@ -197,7 +180,7 @@ mod tests {
     fn the_guest_reads_all_and_owns_little() {
         let guest = crate::xenstore::perms::Caller { domid: 7, target: None };
         let mut server = Server::default();
-        server.populate(7, &tree(&domain())).unwrap();
+        server.populate(7, tree(&domain())).unwrap();
         for (path, node) in server.iter().filter(|(p, _)| p.starts_with("/local/domain/7")) {
             assert!(node.perms.access(guest).read, "{path}");
             let owned = OWNED.iter().any(|o| path == format!("/local/domain/7/{o}"));

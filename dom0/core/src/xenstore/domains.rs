@@ -1,13 +1,12 @@
 //! The domains that xenstore knows, and what it knows about each.
 
-use alloc::collections::BTreeMap;
-
 use super::{
     DOM0, DomId, Error, SUPPORTED_FEATURES,
     node::Usage,
     perms::Caller,
     quota::{Quotas, within},
 };
+use crate::map::Map;
 
 /// One domain.
 #[derive(Clone, Debug)]
@@ -31,14 +30,14 @@ pub struct Domain {
 /// All known domains. Dom0 is always there.
 #[derive(Debug)]
 pub struct Domains {
-    known: BTreeMap<DomId, Domain>,
+    known: Map<DomId, Domain>,
     /// The limits that a new domain starts with.
     pub defaults: Quotas,
 }
 
 impl Default for Domains {
     fn default() -> Self {
-        let mut domains = Self { known: BTreeMap::new(), defaults: Quotas::GUEST };
+        let mut domains = Self { known: Map::default(), defaults: Quotas::GUEST };
         domains.add(DOM0);
         if let Some(dom0) = domains.known.get_mut(&DOM0) {
             dom0.introduced = true;

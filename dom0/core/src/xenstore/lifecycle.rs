@@ -86,7 +86,7 @@ impl Server {
     }
 
     fn remove_owned(&mut self, domid: DomId) {
-        let owned: Vec<Path> = self.tree.iter().filter(|(_, n)| n.perms.owner() == domid).map(|(p, _)| p.into()).collect();
+        let owned: Vec<Path> = self.tree.paths_where(|node| node.perms.owner() == domid);
         // In byte order, so a search finds whether an ancestor goes as well.
         let is_owned = |path: &str| owned.binary_search_by(|o| (**o).cmp(path)).is_ok();
         for top in owned.iter().filter(|p| !path::upwards(p).skip(1).any(is_owned)) {

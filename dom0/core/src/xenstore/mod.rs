@@ -20,6 +20,7 @@ pub mod node;
 pub mod path;
 mod perform;
 pub mod perms;
+mod plant;
 pub mod quota;
 pub mod request;
 pub mod server;
@@ -33,6 +34,7 @@ pub mod wire;
 pub use abi::DomId;
 pub use error::Error;
 pub use perms::{Access, Permissions};
+pub use plant::Seed;
 pub use server::{Effect, Server};
 
 /// The control domain.

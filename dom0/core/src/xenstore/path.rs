@@ -2,7 +2,11 @@
 //!
 //! A path is checked once, where it enters; from there on it travels as an absolute, canonical [`Path`].
 
-use alloc::{boxed::Box, format, string::String};
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+};
 
 use super::{DomId, Error};
 
@@ -20,7 +24,7 @@ pub type Path = Box<str>;
 
 /// The home of a domain, against which its relative paths are resolved.
 pub fn home(domid: DomId) -> String {
-    format!("/local/domain/{domid}")
+    ["/local/domain/", &domid.to_string()].concat()
 }
 
 /// Checks a path as sent by `domid` and makes it absolute. Special names (`@...`) are refused.
@@ -31,20 +35,24 @@ pub fn resolve(sent: &str, domid: DomId) -> Result<Path, Error> {
         if sent.len() > RELATIVE_MAX || sent.starts_with('@') {
             return Err(Error::Invalid);
         }
-        format!("{}/{sent}", home(domid)).into()
+        [&home(domid), "/", sent].concat().into()
     };
     if is_valid(&absolute) { Ok(absolute) } else { Err(Error::Invalid) }
 }
 
 /// Whether a path is absolute and canonical: no doubled or trailing slash, permitted characters only.
 pub fn is_valid(path: &str) -> bool {
-    let permitted = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'/' | b'_' | b'@');
-    path.starts_with('/')
-        && path.len() <= ABSOLUTE_MAX
-        && path.bytes().all(permitted)
-        && !path.contains("//")
-        && (path == "/" || !path.ends_with('/'))
-        && path.bytes().filter(|b| *b == b'/').count() <= DEPTH_MAX
+    let (mut depth, mut last) = (0, b'-');
+    for byte in path.bytes() {
+        match byte {
+            b'/' if last == b'/' => return false,
+            b'/' => depth += 1,
+            b'-' | b'_' | b'@' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {}
+            _ => return false,
+        }
+        last = byte;
+    }
+    path.starts_with('/') && path.len() <= ABSOLUTE_MAX && (path == "/" || last != b'/') && depth <= DEPTH_MAX
 }
 
 /// The path one level up; `None` for the root.

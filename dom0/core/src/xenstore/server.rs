@@ -18,6 +18,7 @@ use super::{
     watch::Watches,
     wire::{Message, encode},
 };
+use crate::map::{Hasher, Map};
 
 /// What a request of Dom0 makes the driver do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub struct Server {
     pub(super) domains: Domains,
     pub(super) watches: Watches,
     pub(super) specials: BTreeMap<&'static str, Permissions>,
-    pub(super) clients: BTreeMap<ConnId, Client>,
+    pub(super) clients: Map<ConnId, Client>,
     pub(super) effects: VecDeque<Effect>,
     turns: VecDeque<ConnId>,
     sending: VecDeque<ConnId>,
@@ -50,23 +51,30 @@ pub struct Server {
 }
 
 impl Default for Server {
+    /// For tests: a guest could know the seed.
     fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Server {
+    /// A server of Dom0 alone. Paths are hashed with a seed that no guest should know.
+    pub fn new(seed: u64) -> Self {
+        let hasher = Hasher::with_seed(seed);
         let nobody = || Permissions::new(super::DOM0, Access::NONE);
         Self {
-            tree: Tree::default(),
+            tree: Tree::new(hasher.clone()),
             domains: Domains::default(),
-            watches: Watches::default(),
+            watches: Watches::new(hasher),
             specials: [(WATCH_INTRODUCE_DOMAIN, nobody()), (WATCH_RELEASE_DOMAIN, nobody())].into(),
-            clients: BTreeMap::new(),
+            clients: Map::default(),
             effects: VecDeque::new(),
             turns: VecDeque::new(),
             sending: VecDeque::new(),
             last_conn: 0,
         }
     }
-}
 
-impl Server {
     /// Gives bytes that a client has sent; returns how many were taken. The rest comes again after [`Server::step`].
     pub fn input(&mut self, conn: ConnId, bytes: &[u8]) -> usize {
         let taken = self.clients.get_mut(&conn).map_or(0, |c| c.accept(bytes));

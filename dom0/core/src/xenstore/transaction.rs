@@ -190,7 +190,7 @@ impl Nodes for Within<'_> {
     }
 
     fn below(&mut self, path: &str) -> Result<Vec<Path>, Error> {
-        let mut paths: BTreeSet<Path> = self.live.paths_below(path).cloned().collect();
+        let mut paths: BTreeSet<Path> = self.live.paths_below(path).into_iter().collect();
         for (changed, node) in self.changes_below(path) {
             match node {
                 Some(_) => drop(paths.insert(changed.clone())),

@@ -1,10 +1,13 @@
 //! The tree itself, and who pays for what in it.
 //!
-//! The nodes lie in one ordered map by full path: children and subtrees are ranges of it, so that there is no second structure to keep in
-//! step. Each node carries two generations, one for its own contents and one for the list of its children; transactions compare them.
+//! A node is found by the hash of its full path, which costs the same however many nodes there are: every domain brings three dozen, and a
+//! domain should not pay for those of the others. Each node keeps the names of its children in order, for listings and for walks. It carries
+//! two generations, one for its own contents and one for the list of its children; transactions compare them.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
-use core::ops::Bound;
+use alloc::{boxed::Box, string::String, vec::Vec};
+use core::hash::BuildHasher;
+
+use hashbrown::HashTable;
 
 use super::{
     DOM0, DomId, Error,
@@ -12,10 +15,18 @@ use super::{
     path::{self, Path},
     perms::{Access, Permissions},
 };
+use crate::map::{Hasher, Map};
+
+/// Nodes that there is room for from the start, those of two hundred domains: growing means to move all nodes, and whose node makes the
+/// tree grow would pay for it. Nine bytes each.
+const ROOM: usize = 7 << 10;
 
 #[derive(Debug)]
 struct Stored {
+    path: Path,
     node: Node,
+    /// The names of the children, in byte order.
+    children: Vec<Box<str>>,
     changed: u64,
     children_changed: u64,
 }
@@ -23,93 +34,127 @@ struct Stored {
 /// The tree that all clients share.
 #[derive(Debug)]
 pub struct Tree {
-    nodes: BTreeMap<Path, Stored>,
-    usage: BTreeMap<DomId, Usage>,
+    nodes: HashTable<Box<Stored>>,
+    hasher: Hasher,
+    usage: Map<DomId, Usage>,
     generation: u64,
 }
 
 impl Default for Tree {
-    /// A tree with nothing but its root, which Dom0 owns and everybody may read.
+    /// A tree with nothing but its root.
     fn default() -> Self {
-        let mut tree = Self { nodes: BTreeMap::new(), usage: BTreeMap::new(), generation: 0 };
-        tree.insert("/", Node { value: Vec::new(), perms: Permissions::new(DOM0, Access::READ) });
-        tree
+        Self::new(Hasher::default())
     }
 }
 
 impl Tree {
+    /// A tree with nothing but its root, which Dom0 owns and everybody may read.
+    pub fn new(hasher: Hasher) -> Self {
+        let mut tree = Self { nodes: HashTable::with_capacity(ROOM), hasher, usage: Map::default(), generation: 0 };
+        tree.insert("/", Node { value: Vec::new(), perms: Permissions::new(DOM0, Access::READ) });
+        tree
+    }
+
+    fn stored(&self, path: &str) -> Option<&Stored> {
+        self.nodes.find(self.hasher.hash_one(path), |s| *s.path == *path).map(|s| &**s)
+    }
+
+    fn stored_mut(&mut self, path: &str) -> Option<&mut Stored> {
+        self.nodes.find_mut(self.hasher.hash_one(path), |s| *s.path == *path).map(|s| &mut **s)
+    }
+
     /// The node at a path.
     pub fn node(&self, path: &str) -> Option<&Node> {
-        self.nodes.get(path).map(|s| &s.node)
+        self.stored(path).map(|s| &s.node)
     }
 
     /// When an aspect of a path last changed; 0 for a path that does not exist.
     pub fn generation(&self, path: &str, aspect: Aspect) -> u64 {
-        self.nodes.get(path).map_or(0, |s| match aspect {
+        self.stored(path).map_or(0, |s| match aspect {
             Aspect::Node => s.changed,
             Aspect::Children => s.children_changed,
         })
     }
 
-    /// The names of the children of a path. Skips over each child's subtree instead of walking it.
+    /// The names of the children of a path, in byte order.
     pub fn child_names(&self, path: &str) -> Vec<String> {
-        let (from, to) = path::below(path);
-        let prefix = from.len();
-        let mut names = Vec::new();
-        let mut next = Bound::Excluded(from);
-        while let Some((found, _)) = self.nodes.range::<str, _>((next.as_ref().map(String::as_str), Bound::Excluded(to.as_str()))).next() {
-            let rest = found.get(prefix..).unwrap_or_default();
-            next = match rest.find('/') {
-                None => {
-                    names.push(String::from(rest));
-                    Bound::Excluded(String::from(&**found))
-                }
-                Some(end) => Bound::Included(path::below(found.get(..prefix + end).unwrap_or_default()).1),
-            };
+        self.stored(path).map(|s| s.children.iter().map(|name| String::from(&**name)).collect()).unwrap_or_default()
+    }
+
+    /// All paths strictly below one, in byte order.
+    pub fn paths_below(&self, path: &str) -> Vec<Path> {
+        let mut found = self.children_of(path);
+        let mut looked_at = 0;
+        // Not by recursion: a guest decides how deep its nodes lie.
+        while let Some(next) = found.get(looked_at) {
+            let below = self.children_of(next);
+            found.extend(below);
+            looked_at += 1;
         }
-        names
+        found.sort_unstable();
+        found
     }
 
-    /// All paths strictly below one.
-    pub fn paths_below(&self, path: &str) -> impl Iterator<Item = &Path> {
-        let (from, to) = path::below(path);
-        self.nodes.range::<str, _>((Bound::Excluded(from.as_str()), Bound::Excluded(to.as_str()))).map(|(p, _)| p)
+    fn children_of(&self, path: &str) -> Vec<Path> {
+        let stem = if path == "/" { "" } else { path };
+        let names = self.stored(path).map(|s| &s.children[..]).unwrap_or_default();
+        names.iter().map(|name| [stem, "/", name].concat().into()).collect()
     }
 
-    /// All nodes with their paths, parents before children.
+    /// All nodes with their paths, in byte order, so parents before children.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Node)> {
-        self.nodes.iter().map(|(p, s)| (&**p, &s.node))
+        let mut all: Vec<&Stored> = self.nodes.iter().map(|s| &**s).collect();
+        all.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        all.into_iter().map(|s| (&*s.path, &s.node))
     }
 
-    /// Creates or replaces a node.
+    /// The paths of all nodes of which something is true, in byte order.
+    pub fn paths_where(&self, is: impl Fn(&Node) -> bool) -> Vec<Path> {
+        let mut found: Vec<Path> = self.nodes.iter().filter(|s| is(&s.node)).map(|s| s.path.clone()).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Creates or replaces a node; its parent exists.
     pub fn insert(&mut self, path: &str, node: Node) {
         self.generation += 1;
         let now = self.generation;
         let cost = node.cost(path);
         self.charge(node.perms.owner(), cost);
-        if let Some(stored) = self.nodes.get_mut(path) {
+        let hash = self.hasher.hash_one(path);
+        if let Some(stored) = self.nodes.find_mut(hash, |s| *s.path == *path) {
             let old = core::mem::replace(&mut stored.node, node);
             stored.changed = now;
             self.refund(old.perms.owner(), old.cost(path));
         } else {
-            self.nodes.insert(path.into(), Stored { node, changed: now, children_changed: now });
-            self.touch_parent(path, now);
+            let stored = Stored { path: path.into(), node, children: Vec::new(), changed: now, children_changed: now };
+            let hasher = &self.hasher;
+            self.nodes.insert_unique(hash, Box::new(stored), |s| hasher.hash_one(&*s.path));
+            self.change_parent(path, now, |children, name| {
+                if let Err(place) = place(children, name) {
+                    children.insert(place, name.into());
+                }
+            });
         }
     }
 
     /// Removes a node; those below it stay behind, so the caller removes them first.
     pub fn take(&mut self, path: &str) -> Option<Node> {
-        let stored = self.nodes.remove(path)?;
+        let found = self.nodes.find_entry(self.hasher.hash_one(path), |s| *s.path == *path).ok()?;
+        let (stored, _) = found.remove();
         self.generation += 1;
-        self.touch_parent(path, self.generation);
+        self.change_parent(path, self.generation, |children, name| {
+            if let Ok(place) = place(children, name) {
+                children.remove(place);
+            }
+        });
         self.refund(stored.node.perms.owner(), stored.node.cost(path));
         Some(stored.node)
     }
 
     /// Drops every entry about a domain from the permissions of nodes that it does not own.
     pub fn forget_entries(&mut self, domid: DomId) {
-        let paths: Vec<Path> = self.iter().filter(|(_, n)| n.perms.mention(domid)).map(|(p, _)| p.into()).collect();
-        for path in paths {
+        for path in self.paths_where(|node| node.perms.mention(domid)) {
             if let Some(mut node) = self.node(&path).cloned() {
                 node.perms.retain_others(|other| other != domid);
                 self.insert(&path, node);
@@ -117,20 +162,25 @@ impl Tree {
         }
     }
 
-    /// Compares the books with a walk over all nodes, and checks that every node has its parent. For tests and `CONTROL check`.
+    /// Compares the books with a walk over all nodes, and checks that parents and children know of each other. For tests and `CONTROL check`.
     pub fn check(&self) -> bool {
-        let mut walked = BTreeMap::<DomId, Usage>::new();
+        let mut walked = Map::<DomId, Usage>::default();
         for (path, node) in self.iter() {
             let sum = walked.entry(node.perms.owner()).or_default();
             *sum = sum.plus(node.cost(path));
         }
-        let parents = self.nodes.keys().all(|p| path::parent(p).is_none_or(|up| self.nodes.contains_key(up)));
-        walked == self.usage && parents
+        // Each child that is listed exists, and there are as many as there are nodes besides the root: so all are listed.
+        let listed = self.nodes.iter().all(|s| s.children.is_sorted() && self.children_of(&s.path).iter().all(|p| self.node(p).is_some()));
+        let children: usize = self.nodes.iter().map(|s| s.children.len()).sum();
+        walked == self.usage && listed && children + 1 == self.nodes.len()
     }
 
-    fn touch_parent(&mut self, path: &str, now: u64) {
-        if let Some(stored) = path::parent(path).and_then(|up| self.nodes.get_mut(up)) {
-            stored.children_changed = now;
+    fn change_parent(&mut self, path: &str, now: u64, change: impl FnOnce(&mut Vec<Box<str>>, &str)) {
+        let Some(up) = path::parent(path) else { return };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if let Some(parent) = self.stored_mut(up) {
+            parent.children_changed = now;
+            change(&mut parent.children, name);
         }
     }
 
@@ -149,6 +199,15 @@ impl Tree {
     }
 }
 
+/// Where a name is among its siblings, or where it belongs.
+fn place(children: &[Box<str>], name: &str) -> Result<usize, usize> {
+    match children.last() {
+        // Names that count up, as most do, come at the end.
+        Some(last) if **last < *name => Err(children.len()),
+        _ => children.binary_search_by(|child| (**child).cmp(name)),
+    }
+}
+
 impl Nodes for Tree {
     fn get(&mut self, path: &str) -> Result<Option<&Node>, Error> {
         Ok(self.node(path))
@@ -163,7 +222,7 @@ impl Nodes for Tree {
     }
 
     fn below(&mut self, path: &str) -> Result<Vec<Path>, Error> {
-        Ok(self.paths_below(path).cloned().collect())
+        Ok(self.paths_below(path))
     }
 
     fn put(&mut self, path: &str, node: Node) -> Result<(), Error> {
@@ -198,8 +257,24 @@ mod tests {
         assert_eq!(tree.child_names("/a"), ["c", "c-d", "c0"]);
         assert_eq!(tree.child_names("/"), ["a", "a-b", "a0"]);
         assert!(tree.child_names("/a0").is_empty());
-        assert_eq!(tree.paths_below("/a").count(), 5);
+        assert!(tree.paths_below("/a").iter().map(|p| &**p).eq(["/a/c", "/a/c-d", "/a/c-d/y", "/a/c/x", "/a/c0"]));
         assert!(tree.check());
+        tree.take("/a/c-d/y");
+        tree.take("/a/c-d");
+        assert_eq!(tree.child_names("/a"), ["c", "c0"]);
+        assert!(tree.check());
+    }
+
+    #[test]
+    fn the_check_sees_who_is_missing() {
+        let mut tree = Tree::default();
+        tree.insert("/a/orphan", node());
+        assert!(!tree.check(), "its parent does not exist");
+        let mut tree = Tree::default();
+        tree.insert("/a", node());
+        tree.insert("/a/b", node());
+        tree.take("/a");
+        assert!(!tree.check(), "its parent has gone");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! Watches are kept by path, so that a change costs a look-up for each of its ancestors, however many watches there are elsewhere.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
 use super::{
     ConnId, Error,
     path::{self, Path},
 };
+use crate::map::{Hasher, Map};
 
 /// Longest token in bytes: an event with the longest path must fit into one message.
 pub const TOKEN_MAX: usize = abi::xenstore::PAYLOAD_MAX - abi::xenstore::ABS_PATH_MAX - 2;
@@ -35,12 +36,22 @@ pub fn cost(path: &str, token: &[u8]) -> i64 {
 
 /// All watches of all clients.
 #[derive(Debug, Default)]
-pub struct Watches(BTreeMap<Path, Vec<Watch>>);
+pub struct Watches(Map<Path, Vec<Watch>>);
 
 impl Watches {
+    /// No watches yet.
+    pub fn new(hasher: Hasher) -> Self {
+        Self(Map::new(hasher))
+    }
+
     /// Whether the client has a watch with that token on the path.
     pub fn contains(&self, conn: ConnId, path: &str, token: &[u8]) -> bool {
         self.0.get(path).is_some_and(|all| all.iter().any(|w| w.conn == conn && *w.token == *token))
+    }
+
+    /// Whether there is a watch on this very path.
+    pub fn on(&self, path: &str) -> bool {
+        self.0.contains_key(path)
     }
 
     /// Registers a watch.

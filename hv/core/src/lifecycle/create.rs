@@ -62,9 +62,8 @@ fn choose<M: Machine>(hv: &Hypervisor<M>, id: Option<DomId>) -> Result<DomId, Er
         Some(id) if free(id) => Ok(id),
         Some(_) => Err(Errno::EXIST),
         None => {
-            let others = 1..MAX_DOMAINS as DomId;
-            let (before, after) = (others.clone().filter(|id| *id <= hv.last_domain), others.filter(|id| *id > hv.last_domain));
-            after.chain(before).find(|&id| free(id)).ok_or(Errno::NOMEM)
+            let after = hv.last_domain.saturating_add(1).max(1);
+            (after..MAX_DOMAINS as DomId).chain(1..after).find(|&id| free(id)).ok_or(Errno::NOMEM)
         }
     }
 }

@@ -56,11 +56,15 @@ impl Limit {
     fn complaint(&self, console: &str) -> Result<Option<String>> {
         let number = regex(&self.number)?;
         let numbers: Vec<u64> = number.captures_iter(console).filter_map(|c| c.get(1)?.as_str().parse().ok()).collect();
-        let [Some(first), Some(second)] = self.between.map(|at| numbers.get(at)) else {
-            return Ok(Some(format!("{}: {:?} has {} matches", self.what, self.number, numbers.len())));
+        let difference = |between: [usize; 2]| {
+            let [first, second] = between.map(|at| numbers.get(at));
+            Some(first?.abs_diff(*second?))
         };
-        let difference = second.abs_diff(*first);
-        Ok((difference > self.at_most).then(|| format!("{}: {difference}, and {} at most", self.what, self.at_most)))
+        let most = [self.at_most, self.at_most_as_between.and_then(difference)].into_iter().flatten().min();
+        let (Some(found), Some(most)) = (difference(self.between), most) else {
+            return Ok(Some(format!("{}: {:?} has {} matches, or there is no limit", self.what, self.number, numbers.len())));
+        };
+        Ok((found > most).then(|| format!("{}: {found}, and {most} at most", self.what)))
     }
 }
 
@@ -105,6 +109,18 @@ mod tests {
         assert_eq!(judge(&session(5), &report(0, "t=10\nt=15\n")), Verdict::Success);
         assert!(matches!(judge(&session(4), &report(0, "t=10\nt=15\n")), Verdict::Failure(_)));
         assert!(matches!(judge(&session(9), &report(0, "t=10\n")), Verdict::Failure(_)));
+    }
+
+    #[test]
+    fn a_difference_can_be_the_limit_of_another() {
+        let session = |other: &str| format!("exec = ['x']\n[[limits]]\nwhat = 'time'\nnumber = 't=(.*)'\nbetween = [2, 3]\n{other}");
+        let report = report(0, "t=10\nt=15\nt=20\nt=25\nt=31\n");
+        assert_eq!(judge(&session("at-most-as-between = [0, 1]"), &report), Verdict::Success);
+        assert_eq!(judge(&session("at-most-as-between = [3, 4]"), &report), Verdict::Success);
+        let longer = session("at-most-as-between = [0, 1]").replace("[2, 3]", "[3, 4]");
+        assert!(matches!(judge(&longer, &report), Verdict::Failure(_)), "6 are more than 5");
+        assert!(matches!(judge(&session("at-most-as-between = [0, 9]"), &report), Verdict::Failure(_)), "there is no tenth");
+        assert!(matches!(judge(&session(""), &report), Verdict::Failure(_)), "a limit must limit");
     }
 
     #[test]

@@ -87,7 +87,9 @@ pub struct Limit {
     /// From which match to which, counted from 0.
     pub between: [usize; 2],
     /// The number may differ by this much.
-    pub at_most: u64,
+    pub at_most: Option<u64>,
+    /// The number may differ by as much as it does between these two matches.
+    pub at_most_as_between: Option<[usize; 2]>,
 }
 
 fn default_memory() -> u32 {

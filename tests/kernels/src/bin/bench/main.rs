@@ -46,6 +46,8 @@ const OPERATIONS: &[(&str, Measure)] = &[
     ("event send, self", channels::send_masked),
     ("grant copy from a grant", sharing::copy_granted),
     ("grant copy from a grant, a page", sharing::copy_granted_page),
+    ("grant map and unmap, one of 32", sharing::map_and_unmap_batch),
+    ("grant copy from a grant, one of 32", sharing::copy_batch),
 ];
 
 fn main(_info: &'static BootInfo) {

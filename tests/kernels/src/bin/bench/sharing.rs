@@ -71,3 +71,45 @@ fn copy_from(source: CopyPtr, flags: u16, len: u16) -> u64 {
     assert_eq!(copy[0].status, 0);
     instructions
 }
+
+/// Grants in a batch.
+const BATCH: usize = 32;
+
+/// Maps and unmaps many granted pages by two hypercalls; for one of them.
+pub fn map_and_unmap_batch() -> u64 {
+    let window = memory::reserve(BATCH).expect("address space");
+    let host_addr = |index: usize| window.page(index) as u64;
+    let mut map: [MapGrantRef; BATCH] = core::array::from_fn(|index| {
+        let (dom, grant_ref) = share();
+        MapGrantRef { host_addr: host_addr(index), flags: GNTMAP_HOST_MAP, grant_ref, dom, ..Default::default() }
+    });
+    let mut unmap: [UnmapGrantRef; BATCH] =
+        core::array::from_fn(|index| UnmapGrantRef { host_addr: host_addr(index), ..Default::default() });
+    let instructions = count(|_| {
+        // SAFETY: nothing else is mapped there, and nothing uses it.
+        unsafe {
+            hypercall::grant_table_op(OP_MAP_GRANT_REF, &mut map).expect("a grant operation");
+            for (unmap, map) in unmap.iter_mut().zip(&map) {
+                unmap.handle = map.handle;
+            }
+            hypercall::grant_table_op(OP_UNMAP_GRANT_REF, &mut unmap).expect("a grant operation");
+        }
+    });
+    assert!(map.iter().all(|map| map.status == 0) && unmap.iter().all(|unmap| unmap.status == 0));
+    core::mem::forget(window);
+    instructions / BATCH as u64
+}
+
+/// Copies short messages from as many granted pages by one hypercall; for one of them.
+pub fn copy_batch() -> u64 {
+    let mut copies: [Copy; BATCH] = core::array::from_fn(|_| {
+        let (source, dest) = (granted(), frame());
+        Copy { source, dest, len: SHORT, flags: GNTCOPY_SOURCE_GREF, ..Default::default() }
+    });
+    let instructions = count(|_| {
+        // SAFETY: nothing uses the destination.
+        unsafe { hypercall::grant_table_op(OP_COPY, &mut copies) }.expect("a grant operation");
+    });
+    assert!(copies.iter().all(|copy| copy.status == 0));
+    instructions / BATCH as u64
+}

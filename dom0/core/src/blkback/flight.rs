@@ -1,0 +1,96 @@
+//! Requests between the ring and the disk. A request may go down in several parts; it is answered when all have come back.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use super::request::{Fault, Order};
+use super::slots::Slot;
+use super::stats::Kind;
+use crate::block::Piece;
+
+/// The number of a request in flight, which the disk gives back.
+pub type Token = u16;
+
+/// A request in flight.
+#[derive(Debug, Default)]
+pub struct Flight {
+    /// The front end's name for it.
+    pub id: u64,
+    /// The operation, as the reply repeats it.
+    pub operation: u8,
+    /// What it counts as.
+    pub kind: Kind,
+    /// How writes are ordered.
+    pub order: Order,
+    /// First byte on the disk.
+    pub offset: u64,
+    /// How many bytes it moves.
+    pub bytes: u64,
+    /// Bytes that have been given to a disk or need none.
+    pub given: u64,
+    /// Parts under way.
+    pub parts: u32,
+    /// Something has gone wrong.
+    pub failed: bool,
+    /// It was found wrong in itself when its segments had been read.
+    pub refused: Option<Fault>,
+    /// How many of the first slots hold segments, not data.
+    pub descriptors: usize,
+    /// All that it moves went the quick way so far.
+    pub quick: bool,
+    /// Where its pages are mapped.
+    pub slots: Vec<Slot>,
+    /// Its memory, in order; not filled in for a request whose pages could not be mapped.
+    pub pieces: Vec<Piece>,
+    free: bool,
+}
+
+/// All requests in flight of a queue. The vectors of those that are done are kept for others: no memory is asked for in steady state.
+#[derive(Debug)]
+pub struct Flights {
+    all: Box<[Flight]>,
+    free: Vec<Token>,
+}
+
+impl Flights {
+    /// Room for so many.
+    pub fn new(count: u16) -> Self {
+        let flight = |_| Flight { free: true, ..Flight::default() };
+        Self { all: (0..count).map(flight).collect(), free: (0..count).rev().collect() }
+    }
+
+    /// How many are in flight.
+    pub fn len(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes room for a request, blank but for its vectors' memory.
+    pub fn begin(&mut self, id: u64, operation: u8, kind: Kind) -> Option<Token> {
+        let token = self.free.pop()?;
+        let flight = &mut self.all[usize::from(token)];
+        flight.slots.clear();
+        flight.pieces.clear();
+        (flight.id, flight.operation, flight.kind, flight.order) = (id, operation, kind, Order::None);
+        (flight.offset, flight.bytes, flight.given, flight.parts) = (0, 0, 0, 0);
+        (flight.failed, flight.refused, flight.descriptors) = (false, None, 0);
+        (flight.quick, flight.free) = (true, false);
+        Some(token)
+    }
+
+    /// Gives the room back.
+    pub fn end(&mut self, token: Token) {
+        self.all[usize::from(token)].free = true;
+        self.free.push(token);
+    }
+
+    /// A request that is in flight.
+    pub fn get(&mut self, token: Token) -> &mut Flight {
+        let flight = &mut self.all[usize::from(token)];
+        debug_assert!(!flight.free, "in flight");
+        flight
+    }
+}

@@ -1,0 +1,460 @@
+//! A queue of a device: from the ring to the disk and back, in turns. A turn takes up what the disk has done, takes new requests from the ring,
+//! maps what pages they need in one call, gives them to the disk, unmaps in one call, and answers.
+//!
+//! Two things are kept under all circumstances. A page that a disk may still read or write stays mapped: its slot is in use until every part of
+//! its request has come back. And a page that does not stay mapped is unmapped before its request is answered, as the front end may take it
+//! back from then on.
+
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+use abi::blkif::{IndirectRequest, OP_INDIRECT, Request, Response, SEGMENTS_PER_INDIRECT_PAGE, STATUS_ERROR, STATUS_OKAY, Segment};
+use abi::zerocopy::transmute;
+
+use super::ends::{Corrupt, Grants, Host, Ring, Want};
+use super::faults::Dice;
+use super::flight::{Flight, Flights, Token};
+use super::job::{Job, Work};
+use super::request::{Fault, Limits, Order, Plan, Transfer, extent, plan};
+use super::slots::{PERSISTENT_MAX, Slot, Slots};
+use super::stats::{Kind, Stats};
+use crate::block::quick::Completions;
+use crate::block::{DiskError, Piece, SECTOR};
+
+/// Requests that are taken in one turn: what shares a call into the hypervisor and one notification.
+const BATCH: usize = 64;
+/// Idle pages that give way at a time when there is no slot.
+const EVICTED: usize = 32;
+
+/// How a turn went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Replies were written.
+    pub answered: bool,
+    /// There may be more to do at once.
+    pub more: bool,
+}
+
+/// A request whose pages are being mapped.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    token: Token,
+    /// First sector and number of segments of a request whose segments have to be read first.
+    indirect: Option<(u64, usize)>,
+}
+
+/// A queue. Its vectors keep their memory, so that in steady state none is asked for.
+pub struct Queue {
+    /// Whether pages stay mapped.
+    persistent: bool,
+    pub(super) flights: Flights,
+    slots: Slots,
+    /// What disks tell.
+    pub(super) completions: Rc<Completions>,
+    /// What was counted.
+    pub stats: Stats,
+    /// Work for the slow way, to be taken after each turn.
+    pub jobs: Vec<Job>,
+    /// Taken from the ring, and waits for what others use.
+    held: Option<Request>,
+    /// A barrier is on its way: nothing else is begun.
+    barrier: bool,
+    /// Requests that found their disk full, in order.
+    pub(super) stalled: VecDeque<Token>,
+    /// Slots that indirect requests will need once their segments are known.
+    promised: usize,
+    begun: Vec<Begun>,
+    wants: Vec<Want>,
+    gone: Vec<Slot>,
+    answers: Vec<Response>,
+    segments: Vec<Segment>,
+    /// Disks that have to be told of new requests.
+    pub(super) kicks: Vec<u32>,
+    pub(super) scratch: Vec<Piece>,
+}
+
+impl Queue {
+    /// A queue for a ring with so many slots.
+    pub fn new(ring_slots: u16, persistent: bool) -> Self {
+        Self {
+            persistent,
+            flights: Flights::new(ring_slots),
+            slots: Slots::new(PERSISTENT_MAX),
+            completions: Completions::new(),
+            stats: Stats::default(),
+            jobs: Vec::new(),
+            held: None,
+            barrier: false,
+            stalled: VecDeque::new(),
+            promised: 0,
+            begun: Vec::new(),
+            wants: Vec::new(),
+            gone: Vec::new(),
+            answers: Vec::new(),
+            segments: Vec::new(),
+            kicks: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Where those who do its jobs tell of their ends.
+    pub fn completions(&self) -> &Rc<Completions> {
+        &self.completions
+    }
+
+    /// How many requests are under way.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Pages that stay mapped though nothing uses them now.
+    pub fn kept_pages(&self) -> usize {
+        self.slots.idle()
+    }
+
+    /// Whether it would take a request from the ring now. If not, completions let it go on.
+    pub fn takes_requests(&self) -> bool {
+        self.held.is_none() && !self.barrier && self.stalled.is_empty()
+    }
+
+    /// One turn. With `take` false no new requests are taken: what is under way comes to its end.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: the ring must not be used any more; what is under way has to be waited for by turns without `take`.
+    pub fn turn<R: Ring, G: Grants, H: Host>(
+        &mut self,
+        ring: &mut R,
+        grants: &mut G,
+        host: &H,
+        device: (&Limits, &mut Dice),
+        take: bool,
+    ) -> Result<Turn, Corrupt> {
+        let (limits, dice) = device;
+        while let Some((token, result)) = self.completions.take() {
+            self.part_done(token as Token, result);
+        }
+        self.resume(host);
+        let taken = if take { self.take(ring, grants, host, (limits, dice)) } else { Ok(false) };
+        self.map(grants, host, (limits, dice));
+        self.kick(host);
+        let more = taken.is_ok_and(|more| more) || (self.held.is_some() && self.flights.is_empty());
+        self.unmap(grants);
+        let answered = !self.answers.is_empty();
+        self.answers.drain(..).for_each(|response| ring.push(response));
+        taken.map(|_| Turn { answered, more })
+    }
+
+    /// Takes requests from the ring; whether there may be more of them.
+    fn take<R: Ring, G: Grants, H: Host>(
+        &mut self,
+        ring: &mut R,
+        grants: &mut G,
+        host: &H,
+        (limits, dice): (&Limits, &mut Dice),
+    ) -> Result<bool, Corrupt> {
+        for _ in 0..BATCH {
+            if self.barrier || !self.stalled.is_empty() {
+                return Ok(false);
+            }
+            let request = match self.held.take() {
+                Some(request) => request,
+                None => match ring.pop()? {
+                    Some(request) => request,
+                    None => return Ok(false),
+                },
+            };
+            if !self.begin(&request, grants, host, (limits, dice)) {
+                self.held = Some(request);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Begins a request, or refuses it; false if it has to wait for others.
+    fn begin<G: Grants, H: Host>(&mut self, request: &Request, grants: &mut G, host: &H, (limits, dice): (&Limits, &mut Dice)) -> bool {
+        match plan(request, limits) {
+            Ok(Plan::Transfer { transfer, segments }) => {
+                if transfer.order == Order::Barrier && !self.flights.is_empty() {
+                    return false;
+                }
+                let segments = &request.seg[..segments];
+                if !self.has_room(segments.len(), grants) {
+                    return self.cannot_ever(request);
+                }
+                let Some(token) = self.flights.begin(request.id, request.operation, kind_of(transfer.write)) else { return false };
+                self.flights.get(token).moves(&transfer);
+                self.barrier |= transfer.order == Order::Barrier;
+                if self.acquire(token, segments, transfer.write) {
+                    self.locate(token, grants);
+                    self.launch(token, host, (limits, dice));
+                } else {
+                    self.begun.push(Begun { token, indirect: None });
+                }
+                true
+            }
+            Ok(Plan::Indirect { write, sector, segments, pages }) => {
+                let descriptors = segments.div_ceil(SEGMENTS_PER_INDIRECT_PAGE);
+                if !self.has_room(descriptors + segments, grants) {
+                    return self.cannot_ever(request);
+                }
+                let Some(token) = self.flights.begin(request.id, operation(request), kind_of(write)) else { return false };
+                self.promised += segments;
+                for &gref in &pages[..descriptors] {
+                    self.hold(token, gref, false);
+                }
+                self.flights.get(token).descriptors = descriptors;
+                self.begun.push(Begun { token, indirect: Some((sector, segments)) });
+                true
+            }
+            Ok(Plan::Flush) => self.begin_work(request, Kind::Flush, 0, Work::Flush, dice),
+            Ok(Plan::Barrier) if !self.flights.is_empty() => false,
+            Ok(Plan::Barrier) => self.begin_work(request, Kind::Flush, 0, Work::Flush, dice),
+            Ok(Plan::Discard { sector, sectors }) => {
+                let bytes = sectors * SECTOR;
+                self.begin_work(request, Kind::Discard, bytes, Work::Discard(sector * SECTOR, bytes), dice)
+            }
+            Err(fault) => {
+                self.refuse(request, fault);
+                true
+            }
+        }
+    }
+
+    /// Whether a request for so many pages can be begun; slots are made free for it.
+    fn has_room<G: Grants>(&mut self, pages: usize, grants: &mut G) -> bool {
+        let pages = pages + self.promised;
+        if pages > self.slots.room() {
+            return false;
+        }
+        if pages > self.slots.free() {
+            self.evict(pages - self.slots.free(), grants);
+        }
+        pages <= self.slots.free() + self.slots.idle()
+    }
+
+    /// Unmaps idle pages so that at least so many slots become free, unless the hypervisor does not let them go.
+    fn evict<G: Grants>(&mut self, least: usize, grants: &mut G) {
+        let mut evicted: Vec<Slot> = Vec::new();
+        while evicted.len() < least.max(EVICTED) {
+            let Some(slot) = self.slots.evict() else { break };
+            evicted.push(slot);
+        }
+        grants.unmap(&evicted);
+        evicted.retain(|&slot| grants.at(slot).is_none());
+        evicted.into_iter().for_each(|slot| self.slots.give(slot));
+    }
+
+    /// Without anything under way nothing will become free: then the request fails, and this is true.
+    fn cannot_ever(&mut self, request: &Request) -> bool {
+        let ever = !self.flights.is_empty() || !self.gone.is_empty();
+        if !ever {
+            self.stats.count(Kind::Read, 0, false);
+            self.answers.push(reply(request.id, operation(request), STATUS_ERROR));
+        }
+        !ever
+    }
+
+    fn refuse(&mut self, request: &Request, fault: Fault) {
+        self.stats.refuse(fault);
+        self.answers.push(reply(request.id, operation(request), fault.status()));
+    }
+
+    /// Begins a request without pages; false if there is no room.
+    fn begin_work(&mut self, request: &Request, kind: Kind, bytes: u64, work: Work, dice: &mut Dice) -> bool {
+        let Some(token) = self.flights.begin(request.id, request.operation, kind) else { return false };
+        let flight = self.flights.get(token);
+        (flight.bytes, flight.quick) = (bytes, false);
+        self.launch_work(token, work, dice);
+        true
+    }
+
+    /// Takes a slot for a page of a request; whether it is mapped already.
+    fn hold(&mut self, token: Token, gref: u32, write: bool) -> bool {
+        let found = self.slots.find(gref);
+        let Some(slot) = found.or_else(|| self.slots.take(gref)) else {
+            // Room was made for all of them; without it the request fails.
+            self.flights.get(token).failed = true;
+            return false;
+        };
+        if found.is_none() {
+            // What is written to the disk is only read by it, but a page that stays mapped may be read into next time.
+            self.wants.push(Want { slot, gref, writable: self.persistent || !write });
+        }
+        self.flights.get(token).slots.push(slot);
+        found.is_some()
+    }
+
+    /// Takes slots for the pages of checked segments; whether all are mapped already. The pieces are offsets until [`Queue::locate`].
+    fn acquire(&mut self, token: Token, segments: &[Segment], write: bool) -> bool {
+        let mut ready = true;
+        for segment in segments {
+            let (at, bytes) = extent(segment);
+            ready &= self.hold(token, segment.gref, write);
+            self.flights.get(token).pieces.push(Piece { address: at.into(), virt: at.into(), bytes });
+        }
+        ready
+    }
+
+    /// Makes addresses of a request's pieces; false if one of its pages is not mapped.
+    fn locate<G: Grants>(&mut self, token: Token, grants: &G) -> bool {
+        let flight = self.flights.get(token);
+        let slots = flight.slots.get(flight.descriptors..).unwrap_or_default();
+        if slots.len() != flight.pieces.len() {
+            return false;
+        }
+        for (slot, piece) in slots.iter().zip(&mut flight.pieces) {
+            let Some(page) = grants.at(*slot) else { return false };
+            piece.address += page.address;
+            piece.virt += page.virt;
+        }
+        true
+    }
+
+    /// Maps what the requests begun need, in one call and, if there are indirect ones, a second, and launches them.
+    fn map<G: Grants, H: Host>(&mut self, grants: &mut G, host: &H, (limits, dice): (&Limits, &mut Dice)) {
+        if self.begun.is_empty() {
+            return;
+        }
+        self.map_wanted(grants);
+        let mut begun = core::mem::take(&mut self.begun);
+        for Begun { token, indirect } in &begun {
+            if let Some((sector, segments)) = *indirect {
+                self.promised -= segments;
+                self.read_segments(*token, sector, segments, grants, limits);
+            }
+        }
+        self.map_wanted(grants);
+        for Begun { token, .. } in begun.drain(..) {
+            self.drop_unmapped(token, grants);
+            if self.flights.get(token).failed || !self.locate(token, grants) {
+                self.flights.get(token).failed = true;
+                self.done(token);
+            } else {
+                self.launch(token, host, (limits, dice));
+            }
+        }
+        self.begun = begun;
+    }
+
+    fn map_wanted<G: Grants>(&mut self, grants: &mut G) {
+        if !self.wants.is_empty() {
+            self.stats.mapped += self.wants.len() as u64;
+            grants.map(&self.wants);
+            self.wants.clear();
+        }
+    }
+
+    /// The second step of an indirect request.
+    fn read_segments<G: Grants>(&mut self, token: Token, sector: u64, count: usize, grants: &G, limits: &Limits) {
+        let mut segments = core::mem::take(&mut self.segments);
+        segments.clear();
+        let flight = self.flights.get(token);
+        let write = flight.kind == Kind::Write;
+        for &slot in &flight.slots {
+            let left = count - segments.len();
+            if grants.at(slot).is_some() {
+                grants.segments(slot, left.min(SEGMENTS_PER_INDIRECT_PAGE), &mut segments);
+            }
+        }
+        let checked = if segments.len() == count { Transfer::indirect(write, sector, &segments, limits) } else { Err(Fault::Segments) };
+        match checked {
+            Ok(transfer) => {
+                flight.moves(&transfer);
+                self.acquire(token, &segments, write);
+            }
+            Err(fault) => {
+                (flight.failed, flight.refused) = (true, Some(fault));
+            }
+        }
+        self.segments = segments;
+    }
+
+    /// Gives back the slots where a page of a request could not be mapped.
+    fn drop_unmapped<G: Grants>(&mut self, token: Token, grants: &G) {
+        let (flight, slots) = (self.flights.get(token), &mut self.slots);
+        let before = flight.slots.len();
+        flight.slots.retain(|&slot| {
+            let mapped = grants.at(slot).is_some();
+            if !mapped {
+                slots.give(slot);
+            }
+            mapped
+        });
+        flight.failed |= flight.slots.len() != before;
+    }
+
+    /// Takes up that a part of a request has come back.
+    fn part_done(&mut self, token: Token, result: Result<(), DiskError>) {
+        let flight = self.flights.get(token);
+        flight.failed |= result.is_err();
+        self.part_over(token);
+    }
+
+    /// Counts a part off, and answers the request with the last.
+    pub(super) fn part_over(&mut self, token: Token) {
+        let flight = self.flights.get(token);
+        flight.parts -= 1;
+        if flight.parts == 0 {
+            self.done(token);
+        }
+    }
+
+    /// Ends a request of which nothing is under way.
+    pub(super) fn done(&mut self, token: Token) {
+        let flight = self.flights.get(token);
+        for &slot in &flight.slots {
+            if self.slots.end(slot, self.persistent) {
+                self.gone.push(slot);
+            }
+        }
+        let okay = !flight.failed;
+        match flight.refused {
+            Some(fault) => self.stats.refuse(fault),
+            None => self.stats.count(flight.kind, flight.bytes / SECTOR, okay),
+        }
+        self.stats.quick += u64::from(okay && flight.quick);
+        self.answers.push(reply(flight.id, flight.operation, if okay { STATUS_OKAY } else { STATUS_ERROR }));
+        self.barrier &= flight.order != Order::Barrier;
+        self.flights.end(token);
+    }
+
+    fn unmap<G: Grants>(&mut self, grants: &mut G) {
+        if self.gone.is_empty() {
+            return;
+        }
+        grants.unmap(&self.gone);
+        for slot in self.gone.drain(..) {
+            // What the hypervisor does not unmap is never used again.
+            if grants.at(slot).is_none() {
+                self.slots.give(slot);
+            }
+        }
+    }
+}
+
+impl Flight {
+    fn moves(&mut self, transfer: &Transfer) {
+        (self.offset, self.bytes, self.order) = (transfer.offset, transfer.bytes, transfer.order);
+    }
+}
+
+const fn kind_of(write: bool) -> Kind {
+    if write { Kind::Write } else { Kind::Read }
+}
+
+/// The operation as the reply repeats it: Linux expects that of the data.
+fn operation(request: &Request) -> u8 {
+    match request.operation {
+        OP_INDIRECT => {
+            let indirect: IndirectRequest = transmute!(*request);
+            indirect.indirect_op
+        }
+        operation => operation,
+    }
+}
+
+fn reply(id: u64, operation: u8, status: i16) -> Response {
+    Response { id, operation, status, ..Response::default() }
+}
