@@ -58,10 +58,11 @@ pub fn resize(m: &Matches) -> Built {
 }
 
 pub fn snapshot(m: &Matches) -> Built {
-    let actions: [(&str, fn(String) -> SnapshotAction); 3] =
-        [("--create", SnapshotAction::Create), ("--apply", SnapshotAction::Apply), ("--delete", SnapshotAction::Delete)];
-    let mut asked: Vec<SnapshotAction> =
-        actions.into_iter().flat_map(|(option, action)| m.values(option).map(move |name| action(name.to_string()))).collect();
+    let named = |option: &'static str, action: fn(String) -> SnapshotAction| m.values(option).map(move |name| action(name.to_string()));
+    let mut asked: Vec<SnapshotAction> = named("--create", SnapshotAction::Create)
+        .chain(named("--apply", SnapshotAction::Apply))
+        .chain(named("--delete", SnapshotAction::Delete))
+        .collect();
     if m.has("--list") {
         asked.push(SnapshotAction::List);
     }

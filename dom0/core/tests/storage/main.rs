@@ -1,5 +1,7 @@
 //! Names of disks, mounts and claims, on volumes that `mke2fs` made.
 
+mod images;
+
 use std::fs;
 use std::process::Command;
 use std::rc::Rc;
