@@ -10,7 +10,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use dom0_core::config::DomainConfig;
-use dom0_core::fs::normalise;
+use dom0_core::fs::{PathError, normalise};
 use dom0_core::toolstack::{self, Channel, NewDomain, Request, State};
 use pv_guest_sdk::{events, time};
 
@@ -26,7 +26,7 @@ const PAGES_PER_MIB: u64 = 256;
 /// Makes a domain and lets it run, unless it is to begin paused.
 pub async fn create(config: DomainConfig, paused: bool) -> Result<DomId> {
     check_name(&config)?;
-    let files = files(&config)?;
+    let files = files(&config).map_err(|missing| Error::about(missing.key, missing.error))?;
     check_memory(&config)?;
     let uuid = config.uuid.unwrap_or_else(new_uuid);
     let made = make(&config, uuid)?;
@@ -53,11 +53,23 @@ fn check_name(config: &DomainConfig) -> Result {
     toolstack::check_free(&config.name, taken).map_err(|error| Error::new(error.to_string()))
 }
 
-fn files(config: &DomainConfig) -> Result<Files> {
-    let tree = crate::files::tree().ok_or_else(|| Error::new("there are no files; boot with an archive made by `cargo xtask image`"))?;
-    let read = |path: &str| tree.read(&normalise("/", path));
-    let kernel = read(&config.kernel).map_err(|error| Error::about("kernel", error))?;
-    let ramdisk = config.ramdisk.as_deref().map(read).transpose().map_err(|error| Error::about("ramdisk", error))?;
+/// A file that a configuration names and that cannot be had.
+pub struct Missing {
+    /// The key that names it.
+    pub key: &'static str,
+    /// Why it cannot be had.
+    pub error: PathError,
+}
+
+/// The files that a configuration names.
+pub fn files(config: &DomainConfig) -> core::result::Result<Files, Missing> {
+    let read = |key, path: &str| {
+        let path = normalise("/", path);
+        let found = crate::files::tree().map_or_else(|| Err(PathError::NotFound(path.clone())), |tree| tree.read(&path));
+        found.map_err(|error| Missing { key, error })
+    };
+    let kernel = read("kernel", &config.kernel)?;
+    let ramdisk = config.ramdisk.as_deref().map(|path| read("ramdisk", path)).transpose()?;
     Ok(Files { kernel, ramdisk })
 }
 

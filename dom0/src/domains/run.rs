@@ -9,6 +9,7 @@ use dom0_core::config;
 use dom0_core::fs::normalise;
 use dom0_core::render::{self, DomainRow, HostInfo};
 
+use super::create::files;
 use super::{attach, create, list, machine, request, store, view};
 use crate::hal::control;
 use crate::terminal;
@@ -51,6 +52,9 @@ async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, Str
         return Err(
             format!("{path}: disk {}: disks are not attached yet; boot from a ramdisk (`ramdisk`) and remove the key", disk.vdev).into()
         );
+    }
+    if let Err(missing) = files(&parsed.config) {
+        return Err(format!("{path}: {}", parsed.about(missing.key, missing.error)));
     }
     let name = parsed.config.name.clone();
     create(parsed.config, paused).await?;
