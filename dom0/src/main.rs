@@ -15,7 +15,7 @@ mod hal;
 mod log;
 mod power;
 mod shell;
-#[allow(dead_code, reason = "the seam that the block back end is joined to next")]
+#[expect(dead_code, reason = "the seam that the block back end is joined to next")]
 mod storage;
 mod terminal;
 
@@ -30,6 +30,7 @@ fn main(info: &'static BootInfo) {
     terminal::init();
     hal::timer::init();
     devices::init();
+    storage::init();
     hal::executor::run(|spawner| {
         spawner.spawn(block::interrupts::run().expect("it is spawned once"));
         domains::start(spawner);

@@ -17,6 +17,7 @@ pub mod commands;
 pub mod config;
 pub mod console;
 pub mod exec;
+pub mod ext4;
 pub mod fs;
 pub mod image;
 pub mod map;

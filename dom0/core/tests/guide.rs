@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domus_dom0_core::commands::{DOM, OptionSpec, SHELL, XENSTORE};
+use domus_dom0_core::commands::{DISK, DOM, OptionSpec, SHELL, XENSTORE};
 use domus_dom0_core::config;
 
 const GUIDE: &str = include_str!("../../../docs/operators.md");
@@ -21,17 +21,17 @@ fn typed(option: &OptionSpec) -> String {
 #[test]
 fn every_command_stands_in_the_guide_on_a_line_with_its_options() {
     let lines: Vec<_> = GUIDE.lines().map(code_words).collect();
-    for spec in [SHELL, DOM, XENSTORE].into_iter().flatten() {
+    for spec in [SHELL, DOM, XENSTORE, DISK].into_iter().flatten() {
         let wanted: Vec<String> = spec.options.iter().map(typed).collect();
         let complete = lines.iter().any(|words| words.contains(spec.name) && wanted.iter().all(|option| words.contains(option.as_str())));
         assert!(complete, "{} with {wanted:?}", spec.name);
     }
 }
 
-/// The section about the configuration.
+/// The section about the configuration, without those below it.
 fn configuration() -> &'static str {
     let section = GUIDE.split("\n## ").find(|section| section.starts_with("Configuration"));
-    section.expect("the guide has this section")
+    section.and_then(|section| section.split("\n### ").next()).expect("the guide has this section")
 }
 
 #[test]
@@ -50,10 +50,12 @@ fn every_key_of_the_table_is_honoured() {
     assert!(keys.len() > 15, "{keys:?}");
     let needed = "name = 'n'\nkernel = 'k'\nmemory = 64\n";
     for key in keys {
-        let accepted = ["64", "1", "destroy", "pv", "generic", "8f2b4c6e-0000-4000-8000-000000000001"].into_iter().any(|value| {
-            let parsed = config::parse(needed, &[(key.to_owned(), value.to_owned())]);
-            parsed.is_ok_and(|parsed| parsed.warnings.is_empty())
-        });
+        let accepted = ["64", "1", "destroy", "phy:/dev/vda,xvda,w", "pv", "generic", "8f2b4c6e-0000-4000-8000-000000000001"]
+            .into_iter()
+            .any(|value| {
+                let parsed = config::parse(needed, &[(key.to_owned(), value.to_owned())]);
+                parsed.is_ok_and(|parsed| parsed.warnings.is_empty())
+            });
         assert!(accepted, "{key}");
     }
 }

@@ -15,11 +15,11 @@ use crate::hal::guest_memory::GuestMemory;
 
 /// The files of a domain, whole.
 #[derive(Clone, Copy)]
-pub struct Files {
+pub struct Files<'a> {
     /// The kernel.
-    pub kernel: &'static [u8],
+    pub kernel: &'a [u8],
     /// The ramdisk, if there is one.
-    pub ramdisk: Option<&'static [u8]>,
+    pub ramdisk: Option<&'a [u8]>,
 }
 
 /// What the domain was given by the hypervisor.
@@ -50,7 +50,7 @@ pub struct Built {
 }
 
 /// Fills the memory that consists of `frames`.
-pub async fn fill(config: &DomainConfig, files: Files, ground: &Ground, frames: &[u64]) -> Result<Built> {
+pub async fn fill(config: &DomainConfig, files: Files<'_>, ground: &Ground, frames: &[u64]) -> Result<Built> {
     let mut memory = GuestMemory::new(ground.domid, frames).map_err(Error::refused("map the domain's memory"))?;
     let nr_pages = frames.len() as u64;
     let kernel = load_kernel(config, files.kernel, nr_pages, &mut memory).await?;
@@ -66,7 +66,7 @@ pub async fn fill(config: &DomainConfig, files: Files, ground: &Ground, frames: 
     Ok(built)
 }
 
-async fn load_kernel(config: &DomainConfig, file: &'static [u8], nr_pages: u64, memory: &mut GuestMemory<'_>) -> Result<KernelInfo> {
+async fn load_kernel(config: &DomainConfig, file: &[u8], nr_pages: u64, memory: &mut GuestMemory<'_>) -> Result<KernelInfo> {
     let about = |error| Error::about(&config.kernel, error);
     let mut load = KernelLoad::new(file, nr_pages * PAGE_SIZE as u64).map_err(about)?;
     loop {
@@ -78,7 +78,7 @@ async fn load_kernel(config: &DomainConfig, file: &'static [u8], nr_pages: u64, 
 }
 
 /// Loads the ramdisk to where the plan of a domain without one has room for it; its size in bytes.
-async fn load_ramdisk(config: &DomainConfig, file: &'static [u8], plan: &Plan, memory: &mut GuestMemory<'_>) -> Result<u64> {
+async fn load_ramdisk(config: &DomainConfig, file: &[u8], plan: &Plan, memory: &mut GuestMemory<'_>) -> Result<u64> {
     let about = |error| Error::about(config.ramdisk.as_deref().unwrap_or("ramdisk"), error);
     let page = PAGE_SIZE as u64;
     let mut load = RamdiskLoad::new(file, plan.ramdisk_start * page, plan.nr_pages * page).map_err(about)?;

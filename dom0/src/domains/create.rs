@@ -6,11 +6,11 @@ use abi::DomId;
 use abi::control::{
     DOMID_ANY, DomainCreate, DomainLimits, MachineInfo, OP_DOMAIN_CREATE, OP_DOMAIN_LIMITS, OP_DOMAIN_UNPAUSE, OP_MACHINE_INFO,
 };
+use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dom0_core::config::DomainConfig;
-use dom0_core::fs::{PathError, normalise};
 use dom0_core::toolstack::{self, Channel, NewDomain, Request, State};
 use pv_guest_sdk::{events, time};
 
@@ -19,6 +19,7 @@ use super::error::{Error, Result};
 use super::table::{self, Domain};
 use super::{consoles, end, xenstored};
 use crate::hal::{control, foreign};
+use crate::storage;
 
 /// Pages in a MiB.
 const PAGES_PER_MIB: u64 = 256;
@@ -26,14 +27,20 @@ const PAGES_PER_MIB: u64 = 256;
 /// Makes a domain and lets it run, unless it is to begin paused.
 pub async fn create(config: DomainConfig, paused: bool) -> Result<DomId> {
     check_name(&config)?;
-    let files = files(&config).map_err(|missing| Error::about(missing.key, missing.error))?;
+    let files = Loaded::new(&config).await.map_err(|missing| Error::about(missing.key, missing.why))?;
+    create_from(config, files, paused).await
+}
+
+/// The same, with its files.
+pub async fn create_from(config: DomainConfig, files: Loaded, paused: bool) -> Result<DomId> {
+    check_name(&config)?;
     check_memory(&config)?;
     let uuid = config.uuid.unwrap_or_else(new_uuid);
     let made = make(&config, uuid)?;
     let domid = made.domid as DomId;
     table::insert(domid, Domain { config: config.clone(), uuid, state: State::Building, since: time::now() });
     let unfinished = Unfinished(domid);
-    furnish(&config, uuid, files, &made).await?;
+    furnish(&config, uuid, files.files(), &made).await?;
     core::mem::forget(unfinished);
     start(domid, paused)?;
     Ok(domid)
@@ -53,24 +60,38 @@ fn check_name(config: &DomainConfig) -> Result {
     toolstack::check_free(&config.name, taken).map_err(|error| Error::new(error.to_string()))
 }
 
+/// The files of a domain: borrowed from the archive, or read from a volume.
+pub struct Loaded {
+    kernel: Cow<'static, [u8]>,
+    ramdisk: Option<Cow<'static, [u8]>>,
+}
+
 /// A file that a configuration names and that cannot be had.
 pub struct Missing {
     /// The key that names it.
     pub key: &'static str,
     /// Why it cannot be had.
-    pub error: PathError,
+    pub why: String,
 }
 
-/// The files that a configuration names.
-pub fn files(config: &DomainConfig) -> core::result::Result<Files, Missing> {
-    let read = |key, path: &str| {
-        let path = normalise("/", path);
-        let found = crate::files::tree().map_or_else(|| Err(PathError::NotFound(path.clone())), |tree| tree.read(&path));
-        found.map_err(|error| Missing { key, error })
-    };
-    let kernel = read("kernel", &config.kernel)?;
-    let ramdisk = config.ramdisk.as_deref().map(|path| read("ramdisk", path)).transpose()?;
-    Ok(Files { kernel, ramdisk })
+impl Loaded {
+    /// Reads what a configuration names.
+    pub async fn new(config: &DomainConfig) -> core::result::Result<Self, Missing> {
+        let kernel = Self::read("kernel", &config.kernel).await?;
+        let ramdisk = match &config.ramdisk {
+            Some(path) => Some(Self::read("ramdisk", path).await?),
+            None => None,
+        };
+        Ok(Self { kernel, ramdisk })
+    }
+
+    async fn read(key: &'static str, path: &str) -> core::result::Result<Cow<'static, [u8]>, Missing> {
+        storage::read(path).await.map_err(|error| Missing { key, why: error.to_string() })
+    }
+
+    fn files(&self) -> Files<'_> {
+        Files { kernel: &self.kernel, ramdisk: self.ramdisk.as_deref() }
+    }
 }
 
 /// What the hypervisor says about the machine.
@@ -121,7 +142,7 @@ fn make(config: &DomainConfig, uuid: [u8; 16]) -> Result<DomainCreate> {
 }
 
 /// Memory and what is in it, services, the vCPU's first state.
-async fn furnish(config: &DomainConfig, uuid: [u8; 16], files: Files, made: &DomainCreate) -> Result {
+async fn furnish(config: &DomainConfig, uuid: [u8; 16], files: Files<'_>, made: &DomainCreate) -> Result {
     let domid = made.domid as DomId;
     set_weight(config, domid)?;
     let ground = Ground { domid, shared_info: made.shared_info_mfn, store_port: port_for_us(domid)?, console_port: port_for_us(domid)? };

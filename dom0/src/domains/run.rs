@@ -1,7 +1,7 @@
 //! The subcommands of `dom`: from a parsed command to calls of the service, and what they print.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use dom0_core::commands::{Dom, DomainRef, Xenstore};
@@ -9,10 +9,10 @@ use dom0_core::config;
 use dom0_core::fs::normalise;
 use dom0_core::render::{self, DomainRow, HostInfo};
 
-use super::create::files;
-use super::{attach, create, list, machine, request, store, view};
+use super::create::{Loaded, create_from};
+use super::{attach, list, machine, request, store, view};
 use crate::hal::control;
-use crate::terminal;
+use crate::{storage, terminal};
 
 /// What a command that failed says.
 type Result = core::result::Result<(), String>;
@@ -34,30 +34,27 @@ pub async fn run(command: Dom) -> Result {
         Dom::Info { domain: None, json } => print_host(json),
         Dom::Console { domain, send, until, timeout } => attach::console(&domain, &send, until.as_deref(), timeout).await,
         Dom::Dmesg => dmesg(),
+        Dom::Disk(command) => storage::disk(command).await,
         Dom::Xenstore(command) => xenstore(command),
     }
 }
 
 async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, String)]) -> Result {
     let path = normalise("/", file);
-    let tree = crate::files::tree().ok_or("there are no files; boot with an archive made by `cargo xtask image`")?;
-    let bytes = tree.read(&path).map_err(|error| error.to_string())?;
-    let text = core::str::from_utf8(bytes).map_err(|_| format!("{path}: not a configuration: it is not UTF-8 text"))?;
+    let bytes = storage::read(&path).await?;
+    let text = core::str::from_utf8(&bytes).map_err(|_| format!("{path}: not a configuration: it is not UTF-8 text"))?;
     let parsed = config::parse(text, overrides).map_err(|message| format!("{path}: {message}"))?;
     for warning in &parsed.warnings {
         terminal::print(&format!("{path}: warning: {warning}\n"));
     }
     if let Some(disk) = parsed.config.disks.first() {
         // Better none than a domain that lacks it.
-        return Err(
-            format!("{path}: disk {}: disks are not attached yet; boot from a ramdisk (`ramdisk`) and remove the key", disk.vdev).into()
-        );
+        return Err(format!("{path}: disk {}: disks are not attached yet; boot from a ramdisk (`ramdisk`) and remove the key", disk.vdev));
     }
-    if let Err(missing) = files(&parsed.config) {
-        return Err(format!("{path}: {}", parsed.about(missing.key, missing.error)));
-    }
+    let files = Loaded::new(&parsed.config).await;
+    let files = files.map_err(|missing| format!("{path}: {}", parsed.about(missing.key, missing.why)))?;
     let name = parsed.config.name.clone();
-    create(parsed.config, paused).await?;
+    create_from(parsed.config, files, paused).await?;
     if console { attach::interactively(&DomainRef::Name(name)).await } else { Ok(()) }
 }
 

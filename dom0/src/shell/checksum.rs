@@ -2,35 +2,36 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crc32fast::Hasher;
-use dom0_core::block::{SharedDisk, cut};
+use dom0_core::block::{DiskError, SharedDisk, cut};
 use embassy_futures::yield_now;
 
 use super::execute::Result;
-use crate::block;
-use crate::{files, terminal};
+use crate::{block, storage, terminal};
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 256 << 10;
-/// Where disks are.
-const DEVICES: &str = "/dev/";
 
 /// Prints a line for each: CRC-32, length in bytes, name.
 pub async fn run(paths: &[String]) -> Result {
     for path in paths {
-        let (sum, bytes) = match path.strip_prefix(DEVICES) {
-            Some(name) => of_disk(name, path).await?,
-            None => of_file(path).await?,
-        };
+        let (sum, bytes) = of(path).await.map_err(|error| format!("crc32: {error}"))?;
         terminal::print(&format!("{sum:08x} {bytes} {path}\n"));
     }
     Ok(())
 }
 
-async fn of_file(path: &str) -> core::result::Result<(u32, u64), String> {
-    let tree = files::tree().ok_or("crc32: there are no files: Dom0 was started without an archive")?;
-    let bytes = tree.read(path).map_err(|error| format!("crc32: {error}"))?;
+async fn of(path: &str) -> core::result::Result<(u32, u64), String> {
+    if storage::is_archived(path) {
+        return of_bytes(&storage::read(path).await?).await;
+    }
+    let (disk, length) = storage::look(path).await?;
+    of_disk(&disk, length).await.map_err(|error| format!("{path}: {error}"))
+}
+
+async fn of_bytes(bytes: &[u8]) -> core::result::Result<(u32, u64), String> {
     let mut hasher = Hasher::new();
     for chunk in bytes.chunks(CHUNK) {
         hasher.update(chunk);
@@ -39,24 +40,15 @@ async fn of_file(path: &str) -> core::result::Result<(u32, u64), String> {
     Ok((hasher.finalize(), bytes.len() as u64))
 }
 
-async fn of_disk(name: &str, path: &str) -> core::result::Result<(u32, u64), String> {
-    let disks = block::disks();
-    let found = disks.iter().find(|disk| disk.name() == name);
-    let disk = found.map(block::PhysicalDisk::disk).ok_or_else(|| match disks.last() {
-        None => format!("crc32: there is no disk {path}: the machine has none that Dom0 drives (`lspci` lists the devices)"),
-        Some(last) => format!("crc32: there is no disk {path}: the machine has /dev/vda to /dev/{}", last.name()),
-    })?;
-    sum(&disk).await.map_err(|error| format!("crc32: {path}: {error}"))
-}
-
-async fn sum(disk: &SharedDisk) -> core::result::Result<(u32, u64), dom0_core::block::DiskError> {
-    let total = disk.info().bytes;
+/// The first `length` bytes of a disk.
+async fn of_disk(disk: &SharedDisk, length: u64) -> core::result::Result<(u32, u64), DiskError> {
+    let block = u64::from(disk.info().logical_block);
     let buffer = block::memory().buffer(CHUNK)?;
     let mut bytes = alloc::vec![0; 4096];
     let mut hasher = Hasher::new();
-    for offset in (0..total).step_by(CHUNK) {
-        let now = (total - offset).min(CHUNK as u64);
-        let pieces: alloc::vec::Vec<_> = cut(buffer.pieces(), 0, now).collect();
+    for offset in (0..length).step_by(CHUNK) {
+        let now = (length - offset).min(CHUNK as u64);
+        let pieces: Vec<_> = cut(buffer.pieces(), 0, now.next_multiple_of(block)).collect();
         disk.read(offset, &pieces).await?;
         for at in (0..now as usize).step_by(bytes.len()) {
             let part = &mut bytes[..(now as usize - at).min(4096)];
@@ -65,5 +57,5 @@ async fn sum(disk: &SharedDisk) -> core::result::Result<(u32, u64), dom0_core::b
         }
         yield_now().await;
     }
-    Ok((hasher.finalize(), total))
+    Ok((hasher.finalize(), length))
 }

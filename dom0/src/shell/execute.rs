@@ -6,7 +6,7 @@ use alloc::string::String;
 use dom0_core::commands::{self, Command, Invocation};
 
 use super::{checksum, dom, host};
-use crate::{devices, power, terminal};
+use crate::{devices, power, storage, terminal};
 
 /// Status of a line that is no command, as in other shells.
 pub const USAGE: u32 = 2;
@@ -40,8 +40,8 @@ pub async fn line(line: &str, so_far: u32) -> u32 {
 
 async fn run(command: Command, so_far: u32) -> Result {
     match command {
-        Command::Ls { long, path } => host::ls(long, path.as_deref()),
-        Command::Cat(paths) => host::cat(&paths),
+        Command::Ls { long, path } => host::ls(long, path.as_deref()).await,
+        Command::Cat(paths) => host::cat(&paths).await,
         Command::Echo { no_newline, words } => {
             terminal::print(&words.join(" "));
             if !no_newline {
@@ -52,6 +52,9 @@ async fn run(command: Command, so_far: u32) -> Result {
         Command::Dmesg => host::dmesg(),
         Command::Ps => host::ps(),
         Command::Free => host::free(),
+        Command::Lsblk { json } => storage::lsblk(json).await,
+        Command::Mount(what) => storage::mount(what).await,
+        Command::Umount(name) => storage::umount(&name),
         Command::Lspci { verbose, json } => {
             terminal::print(&devices::list(verbose, json));
             Ok(())

@@ -3,43 +3,51 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use dom0_core::fs::{Kind, Tree};
+use dom0_core::fs::normalise;
 use dom0_core::render::{self, Memory};
+use dom0_core::storage::DEVICES;
+use embassy_futures::yield_now;
 
 use super::execute::Result;
 use crate::hal::tasks;
-use crate::{files, log, terminal};
+use crate::{files, log, storage, terminal};
 
-fn tree() -> core::result::Result<&'static Tree<'static>, String> {
-    files::tree().ok_or_else(|| String::from("there are no files: Dom0 was started without an archive"))
-}
+/// Bytes of a file on a volume that are read at a time.
+const CHUNK: usize = 64 << 10;
 
 /// Lists a folder.
-pub fn ls(long: bool, path: Option<&str>) -> Result {
-    let entries = tree()?.list(path.unwrap_or("/")).map_err(|error| format!("ls: {error}"))?;
-    for entry in entries {
-        let (size, mark) = match entry.kind {
-            Kind::Directory => (0, "/"),
-            Kind::File(bytes) => (bytes.len(), ""),
-            Kind::Other => (0, ""),
-        };
+pub async fn ls(long: bool, path: Option<&str>) -> Result {
+    let entries = storage::list(path.unwrap_or("/"), long).await.map_err(|error| format!("ls: {error}"))?;
+    for (name, is_folder, bytes) in entries {
+        let mark = if is_folder { "/" } else { "" };
         if long {
-            terminal::print(&format!("{size:>10}  {}{mark}\n", entry.name));
+            terminal::print(&format!("{bytes:>10}  {name}{mark}\n"));
         } else {
-            terminal::print(&format!("{}{mark}\n", entry.name));
+            terminal::print(&format!("{name}{mark}\n"));
         }
     }
     Ok(())
 }
 
 /// Prints files.
-pub fn cat(paths: &[String]) -> Result {
+pub async fn cat(paths: &[String]) -> Result {
     for path in paths {
-        let bytes = tree()?.read(path).map_err(|error| format!("cat: {error}"))?;
-        match core::str::from_utf8(bytes) {
+        print_file(path).await.map_err(|error| format!("cat: {error}"))?;
+    }
+    Ok(())
+}
+
+async fn print_file(path: &str) -> Result {
+    if normalise("/", path).starts_with(DEVICES) {
+        return Err(format!("{path} is a device, not a file; `crc32` reads devices as well"));
+    }
+    let bytes = storage::read(path).await?;
+    for chunk in bytes.chunks(CHUNK) {
+        match core::str::from_utf8(chunk) {
             Ok(text) => terminal::print(text),
-            Err(_) => terminal::write_raw(bytes),
+            Err(_) => terminal::write_raw(chunk),
         }
+        yield_now().await;
     }
     Ok(())
 }

@@ -5,12 +5,13 @@ mod sched_world;
 use abi::control::{self, MsiBind, VERSION};
 use abi::errno::Errno;
 use abi::event::{BindVcpu, OP_BIND_VCPU, OP_CLOSE, OP_SEND, Port, STATUS_PIRQ};
-use domus_hv_core::devices::msi;
+use domus_hv_core::devices::{Function, msi};
 use domus_hv_core::events;
 use domus_hv_core::fake::kit::{RO, entry};
 use domus_hv_core::firmware::Ecam;
 use domus_hv_core::hypercalls::{control as call, event_channel_op};
 use domus_hv_core::ids::VcpuRef;
+use domus_hv_core::lifecycle::{self, Limits, Progress};
 use domus_hv_core::machine::Machine;
 use sched_world::{HOSTILE, World, vcpu};
 
@@ -219,6 +220,31 @@ fn there_are_so_many_vectors_and_ports() {
     assert_eq!(bind(&mut world, 200), Err(error(Errno::NOSPC)), "no vector");
     assert_eq!(close(&mut world, ports[20]), 0);
     assert_eq!(bind(&mut world, 200), Ok(ports[20]));
+}
+
+#[test]
+fn a_domain_that_ends_frees_its_vectors() {
+    let mut world = world();
+    let limits = Limits { vcpus: 1, frames: 16, event_channels: 1023, grant_frames: 1, maptrack_frames: 1 };
+    let id = lifecycle::create(world.hv(), None, &limits, [0; 16]).expect("memory for a domain");
+    let function = Function { segment: 1, bus: BUS, devfn: DEVFN };
+    // More than are closed in a slice.
+    for entry in 0..100 {
+        msi::bind(world.hv(), id, function, entry).expect("free");
+    }
+    assert_eq!(bind(&mut world, 7), Err(error(Errno::EXIST)));
+    world.kit.run(0);
+    let mut slices = 0;
+    while lifecycle::destroy(world.hv(), id) != Ok(Progress::Gone) {
+        slices += 1;
+        assert!(slices < 1000, "the end of a domain goes on for ever");
+    }
+    assert!((0..100).all(|entry| masked(&world, entry)), "no message comes any more");
+    assert!((0..=u8::MAX).all(|slot| msi::bound_to(&world.kit.hv, slot).is_none()));
+    // A late one is nobody's.
+    msi::interrupt(world.hv(), 7);
+    assert!(bind(&mut world, 7).is_ok());
+    check(&world);
 }
 
 #[test]

@@ -3,12 +3,12 @@
 //! Guests write valid-looking entries into their own memory, ask for every type on every frame, map each other's frames, read and write through
 //! what their CPUs remember, map device memory that they are permitted or not, abandon work half-way. Most operations are refused; the check counts everything anew after each.
 
-use abi::memory::{OP_DECREASE_RESERVATION, OP_POPULATE_PHYSMAP};
+use abi::memory::{Exchange, OP_DECREASE_RESERVATION, OP_EXCHANGE, OP_POPULATE_PHYSMAP, Reservation};
 use abi::mmu::*;
 use domus_hv_core::devices::{self, Range};
 use domus_hv_core::fake::WINDOW;
 use domus_hv_core::fake::kit::{Guest, Kit, RO, RW, entry, slot};
-use domus_hv_core::hypercalls::mmuext_op;
+use domus_hv_core::hypercalls::{memory_op, mmuext_op};
 use domus_hv_core::ids::{CpuMask, DomId, Mfn, VcpuRef};
 use domus_hv_core::machine::Flush;
 use domus_hv_core::mm::update::Store;
@@ -42,6 +42,7 @@ enum Op {
     CopyOrClear { cmd: u32, to: Which, from: Which },
     Decrease { target: Which },
     Populate,
+    Exchange { targets: [Which; 2], adjacent: bool },
     Ptwr { page: u64, index: u64, target: Which, flags: u64 },
     Write { page: u64, index: u64, target: Which, flags: u64 },
     Read { page: u64 },
@@ -104,6 +105,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (prop_oneof![Just(EXT_CLEAR_PAGE), Just(EXT_COPY_PAGE)], which(), which()).prop_map(|(cmd, to, from)| Op::CopyOrClear { cmd, to, from }),
         2 => which().prop_map(|target| Op::Decrease { target }),
         2 => Just(Op::Populate),
+        3 => ([which(), which()], any::<bool>()).prop_map(|(targets, adjacent)| Op::Exchange { targets, adjacent }),
         4 => (page(), small(), which(), flags()).prop_map(|(page, index, target, flags)| Op::Ptwr { page, index, target, flags }),
         12 => (page(), small(), which(), flags()).prop_map(|(page, index, target, flags)| Op::Write { page, index, target, flags }),
         4 => page().prop_map(|page| Op::Read { page }),
@@ -127,6 +129,35 @@ struct World {
 }
 
 impl World {
+    /// Notes a new frame of a guest in place of one that it has no more.
+    fn replace_lost(&mut self, who: usize, mfn: Mfn) {
+        let id = self.guests[who].id;
+        let lost = |mfn: &Mfn| !self.kit.hv.frames.get(*mfn).is_some_and(|frame| frame.belongs_to(id) && frame.allocated());
+        if let Some(place) = self.guests[who].frames.iter().position(lost) {
+            self.guests[who].frames[place] = mfn;
+        }
+    }
+
+    /// Exchanges two frames for two others, adjacent or not; tells those that the guest has now.
+    fn exchange(&mut self, id: DomId, given: [u64; 2], adjacent: bool) -> Vec<Mfn> {
+        let order = u32::from(adjacent);
+        let list = |extent_start, nr_extents, extent_order| Reservation {
+            extent_start,
+            nr_extents,
+            extent_order,
+            domid: abi::domid::SELF,
+            ..Reservation::default()
+        };
+        let input = list(WINDOW + 128, 2, 0);
+        let output = list(WINDOW + 192, 2 >> order, order);
+        self.kit.hv.machine.put(0, Exchange { input, output, nr_exchanged: 0 }.as_bytes());
+        self.kit.hv.machine.put(128, given.as_bytes());
+        self.kit.call(id, memory_op::handler, [OP_EXCHANGE.into(), WINDOW, 0, 0, 0]);
+        let word = |offset| u64::from_le_bytes(self.kit.hv.machine.take(offset, 8).try_into().expect("8 bytes"));
+        let done = word(64);
+        (0..done).map(|index| if adjacent { Mfn(word(192) + index) } else { Mfn(word(192 + 8 * index as usize)) }).collect()
+    }
+
     fn new() -> World {
         let mut kit = Kit::with_hole(RAM, HOLE);
         kit.set_cpus(2);
@@ -191,10 +222,13 @@ impl World {
             Op::Populate => {
                 let (done, list) = self.kit.reservation(id, OP_POPULATE_PHYSMAP, abi::domid::SELF, 0, &[3]);
                 if done == 1 {
-                    let lost = |mfn: &Mfn| !self.kit.hv.frames.get(*mfn).is_some_and(|frame| frame.belongs_to(id) && frame.allocated());
-                    if let Some(place) = self.guests[who].frames.iter().position(lost) {
-                        self.guests[who].frames[place] = Mfn(list[0]);
-                    }
+                    self.replace_lost(who, Mfn(list[0]));
+                }
+            }
+            Op::Exchange { targets, adjacent } => {
+                let given = targets.map(|target| self.mfn(who, target).0);
+                for mfn in self.exchange(id, given, adjacent) {
+                    self.replace_lost(who, mfn);
                 }
             }
             Op::Ptwr { page, index, target, flags } => {

@@ -8,7 +8,7 @@ use alloc::{
 
 use super::{
     matches::Matches,
-    types::{Command, Dom, DomainRef, Xenstore},
+    types::{Command, Dom, DomainRef, Mount, Xenstore},
 };
 
 type Built = Result<Command, String>;
@@ -47,6 +47,24 @@ pub fn free(_: &Matches) -> Built {
 
 pub fn lspci(m: &Matches) -> Built {
     Ok(Command::Lspci { verbose: m.has("--verbose"), json: m.has("--json") })
+}
+
+pub fn lsblk(m: &Matches) -> Built {
+    Ok(Command::Lsblk { json: m.has("--json") })
+}
+
+pub fn mount(m: &Matches) -> Built {
+    let read_only = m.has("--read-only");
+    match m.arguments.as_slice() {
+        [] if read_only => Err(String::from("-r has no meaning without DISK and FOLDER")),
+        [] => Ok(Command::Mount(None)),
+        [disk, folder] => Ok(Command::Mount(Some(Mount { disk: disk.clone(), folder: folder.clone(), read_only }))),
+        _ => Err(String::from("FOLDER is missing: where the volume shall be seen, such as /mnt")),
+    }
+}
+
+pub fn umount(m: &Matches) -> Built {
+    text(m, 0).map(Command::Umount)
 }
 
 pub fn crc32(m: &Matches) -> Built {

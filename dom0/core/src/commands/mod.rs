@@ -4,6 +4,8 @@
 //! [`parse`] turns a line into a [`Command`]; carrying it out is the kernel's.
 
 mod build;
+mod build_disk;
+mod disk;
 mod help;
 mod matches;
 mod table;
@@ -15,9 +17,10 @@ mod tests;
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
+pub use disk::{DiskCommand, NewSize, SnapshotAction};
 pub use help::{help, overview};
-pub use table::{Argument, DOM, OptionSpec, SHELL, Spec, XENSTORE};
-pub use types::{Command, Dom, DomainRef, Invocation, Xenstore};
+pub use table::{Argument, DISK, DOM, OptionSpec, SHELL, Spec, XENSTORE};
+pub use types::{Command, Dom, DomainRef, Invocation, Mount, Xenstore};
 
 use crate::nearest::nearest;
 

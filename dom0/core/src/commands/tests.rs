@@ -125,7 +125,7 @@ fn every_row_is_complete_and_its_example_works() {
 
 #[test]
 fn rows_are_sorted() {
-    for table in [SHELL, DOM, XENSTORE] {
+    for table in [SHELL, DOM, XENSTORE, DISK] {
         assert!(table.is_sorted_by_key(|s| s.name));
     }
 }

@@ -5,6 +5,8 @@ use core::fmt;
 
 use abi::DomId;
 
+use super::disk::DiskCommand;
+
 /// What a line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
@@ -46,6 +48,15 @@ pub enum Command {
         /// As JSON.
         json: bool,
     },
+    /// List the disks.
+    Lsblk {
+        /// As JSON.
+        json: bool,
+    },
+    /// Mount a volume, or list what is mounted where.
+    Mount(Option<Mount>),
+    /// End a mount; by folder or disk.
+    Umount(String),
     /// Print the CRC-32 and the length of files and disks.
     Crc32(Vec<String>),
     /// Shut everything down and switch off.
@@ -54,6 +65,17 @@ pub enum Command {
     Reboot,
     /// Work with domains.
     Dom(Dom),
+}
+
+/// What is to be mounted where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The disk or partition.
+    pub disk: String,
+    /// Where it shall be seen.
+    pub folder: String,
+    /// Files on it can only be read.
+    pub read_only: bool,
 }
 
 /// A subcommand of `dom`.
@@ -115,6 +137,8 @@ pub enum Dom {
     },
     /// Print the hypervisor's log.
     Dmesg,
+    /// Work with images of disks.
+    Disk(DiskCommand),
     /// Look into xenstore.
     Xenstore(Xenstore),
 }

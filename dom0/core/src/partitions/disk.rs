@@ -1,9 +1,9 @@
 //! A part of a disk as a disk.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, rc::Rc};
 use core::future::ready;
 
-use crate::block::{Disk, DiskError, Doing, Info, Piece, Place, SharedDisk, check_range, length};
+use crate::block::{Disk, DiskError, Doing, Info, Piece, Place, SharedDisk, Traffic, check_range, length};
 
 /// A contiguous part of the disk below.
 pub struct Slice {
@@ -40,6 +40,10 @@ impl Disk for Slice {
             Ok(()) => self.below.place(self.start + offset, bytes, write),
             Err(_) => Place::Unknown,
         }
+    }
+
+    fn traffic(&self) -> Option<Rc<Traffic>> {
+        self.below.traffic()
     }
 
     fn read<'a>(&'a self, offset: u64, into: &'a [Piece]) -> Doing<'a> {

@@ -61,6 +61,11 @@ impl Carrier {
         !self.driven.get() && self.work.borrow().is_none()
     }
 
+    /// Drops work that nobody waits for any more.
+    pub fn abandon(&self) {
+        drop(self.work.take());
+    }
+
     fn wait(&self, context: &Context<'_>) {
         let mut waiting = self.waiting.borrow_mut();
         if !waiting.iter().any(|known| known.will_wake(context.waker())) {

@@ -144,6 +144,11 @@ impl Header {
         Ok(header)
     }
 
+    pub(super) fn set_dirty(&mut self, dirty: bool) {
+        self.dirty = dirty;
+        self.incompatible = if dirty { self.incompatible | DIRTY } else { self.incompatible & !DIRTY };
+    }
+
     /// The sizes that everything else is computed from.
     pub(super) fn geometry(&self) -> Geometry {
         Geometry { cluster_bits: self.cluster_bits, refcount_order: self.refcount_order }

@@ -37,6 +37,15 @@ impl Image {
     }
 }
 
+impl Image {
+    fn check_write(&self, offset: u64, bytes: u64) -> Result<(), DiskError> {
+        if self.inner.access == Access::ReadOnly {
+            return Err(DiskError::ReadOnly);
+        }
+        check_range(&self.info(), offset, bytes)
+    }
+}
+
 impl Disk for Image {
     fn info(&self) -> Info {
         let below = self.inner.store.below.info();
@@ -60,15 +69,31 @@ impl Disk for Image {
         })
     }
 
-    fn write<'a>(&'a self, _offset: u64, _from: &'a [Piece]) -> Doing<'a> {
-        Box::pin(async { Err(DiskError::ReadOnly) })
+    fn write<'a>(&'a self, offset: u64, from: &'a [Piece]) -> Doing<'a> {
+        Box::pin(async move {
+            self.check_write(offset, length(from))?;
+            self.inner.write(offset, from).await
+        })
     }
 
     fn flush(&self) -> Doing<'_> {
-        self.inner.store.below.flush()
+        if self.inner.access == Access::ReadOnly || !self.inner.uncommitted() {
+            return self.inner.store.below.flush();
+        }
+        Box::pin(self.inner.carried(|inner| async move { inner.commit().await }))
     }
 
-    fn discard(&self, _offset: u64, _bytes: u64) -> Doing<'_> {
-        Box::pin(async { Err(DiskError::ReadOnly) })
+    fn discard(&self, offset: u64, bytes: u64) -> Doing<'_> {
+        Box::pin(async move {
+            self.check_write(offset, bytes)?;
+            self.inner.discard(offset, bytes).await
+        })
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // It would keep the image alive.
+        self.inner.carrier.abandon();
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! No borrow of it lives across an `.await`; only carried work changes it (see [`super::carrier`]).
 
+use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -12,7 +13,9 @@ use super::error::ImageError;
 use super::geometry::Geometry;
 use super::header::Header;
 use super::slices::Slices;
+use super::space::Space;
 use super::store::Store;
+use super::write::Busy;
 use crate::block::{DiskError, SharedDisk, SharedMemory, Traffic};
 
 /// Whether an image may be changed.
@@ -32,6 +35,12 @@ pub(super) struct Inner {
     pub header: RefCell<Header>,
     pub slices: RefCell<Slices>,
     pub l1: RefCell<Vec<u64>>,
+    /// Blocks of the L1 table that are to be written, by index.
+    pub l1_changed: RefCell<BTreeSet<usize>>,
+    /// L2 tables that no durable L1 table refers to.
+    pub new_tables: RefCell<BTreeSet<u64>>,
+    pub space: Space,
+    pub busy: Busy,
     /// The last packed cluster that was read, by the offset of its data: guests read a cluster in several requests.
     pub unpacked: RefCell<Option<(u64, Rc<[u8]>)>>,
     pub carrier: Carrier,
@@ -55,13 +64,14 @@ impl Inner {
         };
         let store = Store { below, memory };
         let geometry = header.geometry();
-        if geometry.cluster() < store.block() {
+        let backing_block = backing.as_ref().map_or(0, |backing| backing.info().logical_block.into());
+        if geometry.cluster() < store.block().max(backing_block) {
             return Err(ImageError::CannotHere(
-                "the image's clusters are smaller than the blocks of the disk below: convert it with larger ones",
+                "the image's clusters are smaller than the blocks of the disks below: convert it with larger ones",
             ));
         }
         let l1 = read_table(&store, header.l1_offset, header.l1_entries as usize).await?;
-        Ok(Rc::new(Self {
+        let inner = Rc::new(Self {
             store,
             backing,
             access,
@@ -69,16 +79,51 @@ impl Inner {
             header: RefCell::new(header),
             slices: RefCell::new(Slices::new(geometry.cluster())),
             l1: RefCell::new(l1),
+            l1_changed: RefCell::default(),
+            new_tables: RefCell::default(),
+            space: Space::default(),
+            busy: Busy::default(),
             unpacked: RefCell::default(),
             carrier: Carrier::default(),
             traffic: Traffic::new(),
             closed: Cell::new(false),
-        }))
+        });
+        inner.begin().await?;
+        Ok(inner)
+    }
+
+    /// Reads what only writers and those who check need, and makes the image fit to be written.
+    async fn begin(&self) -> Result<(), ImageError> {
+        let header = self.header.borrow().clone();
+        let entries = (u64::from(header.refcount_table_clusters) << header.cluster_bits) / 8;
+        self.space.table.replace(read_table(&self.store, header.refcount_table_offset, entries as usize).await?);
+        if self.access == Access::ReadOnly {
+            return Ok(());
+        }
+        if self.store.below.info().read_only {
+            return Err(DiskError::ReadOnly.into());
+        }
+        if header.corrupt {
+            return Err(ImageError::MarkedCorrupt);
+        }
+        if header.dirty {
+            self.repair().await?;
+        }
+        if header.autoclear != 0 {
+            // What others keep in the image beside the disk is not brought up to date here, and they have to know.
+            self.patch(|header| header.autoclear = 0).await?;
+        }
+        Ok(())
     }
 
     /// Bytes of the guest's disk, in whole blocks.
     pub fn bytes(&self) -> u64 {
         self.header.borrow().virtual_bytes.next_multiple_of(self.block())
+    }
+
+    /// Has the carrier do work with the image.
+    pub async fn carried<T: 'static, W: Future<Output = T> + 'static>(self: &Rc<Self>, work: impl FnOnce(Rc<Self>) -> W) -> T {
+        self.carrier.run(work(self.clone())).await
     }
 
     /// The unit of the guest's requests.
@@ -100,12 +145,6 @@ impl Inner {
             return Err(DiskError::Corrupt("an entry of an L2 table points outside of the file"));
         }
         Ok(entry)
-    }
-
-    /// Where the L2 table lies that describes a byte of the guest's disk.
-    pub fn l2_table(&self, offset: u64) -> Result<Option<u64>, DiskError> {
-        let raw = self.l1.borrow().get(self.l1_index(offset)).copied().ok_or(DiskError::OutOfRange)?;
-        self.table_at(raw)
     }
 
     /// The offset of a table that an entry of the L1 table names.

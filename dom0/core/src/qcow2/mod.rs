@@ -18,7 +18,7 @@
 //! ```text
 //! create(below: &SharedDisk, memory: &SharedMemory, &New { virtual_bytes, cluster_bits: 16, backing: Some((name, format)) }) -> Result<(), ImageError>
 //! Image::header(&self) -> Header                        // also for images that are only looked at
-//! Image::snapshots(&self) -> Vec<Snapshot>
+//! Image::snapshots(&self) -> Result<Vec<Snapshot>, ImageError>
 //! Image::grow(&self, virtual_bytes: u64) -> Result<(), ImageError>
 //! Image::take_snapshot(&self, name: &str, taken: Taken) -> Result<(), ImageError>
 //! Image::apply_snapshot(&self, name: &str) -> Result<(), ImageError>
@@ -26,25 +26,39 @@
 //! Image::check(&self) -> Result<Report, ImageError>
 //! ```
 
-#![expect(dead_code, reason = "of the writing half")]
-
+mod blocks;
 mod carrier;
+mod check;
+mod commit;
+mod create;
+mod discard;
 mod entry;
 mod error;
 mod extensions;
 mod geometry;
+mod grow;
 mod header;
+mod history;
 mod image;
 mod inner;
 mod lookup;
 mod packed;
 mod read;
+mod refcounts;
 mod slices;
+mod snapshots;
+mod space;
 mod store;
+mod tables;
 mod visit;
+mod walk;
+mod write;
 
+pub use check::Report;
+pub use create::{New, USUAL_CLUSTER_BITS, create};
 pub use error::ImageError;
 pub use header::{Backing, Compression, Header, MAGIC};
 pub use image::Image;
 pub use inner::Access;
 pub use slices::CACHE_BYTES;
+pub use snapshots::{Snapshot, Taken};

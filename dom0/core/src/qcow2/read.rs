@@ -31,11 +31,24 @@ impl Inner {
         {
             return Ok((source, bytes, Visit::new(self)));
         }
-        let inner = self.clone();
-        self.carrier.run(async move { inner.find_carried(offset, bytes).await }).await
+        self.carried(|inner| async move { inner.find_carried(offset, bytes).await }).await
     }
 
-    async fn find_carried(self: &Rc<Self>, offset: u64, bytes: u64) -> Result<(Source, u64, Visit), DiskError> {
+    /// [`Inner::read`] for carried work.
+    pub async fn read_carried(self: &Rc<Self>, offset: u64, into: &[Piece]) -> Result<(), DiskError> {
+        let total = length(into);
+        let mut done = 0;
+        while done < total {
+            let (source, bytes, visit) = self.find_carried(offset + done, total - done).await?;
+            let pieces: Vec<Piece> = cut(into, done, bytes).collect();
+            self.read_run(source, offset + done, &pieces).await?;
+            visit.done();
+            done += bytes;
+        }
+        Ok(())
+    }
+
+    pub async fn find_carried(self: &Rc<Self>, offset: u64, bytes: u64) -> Result<(Source, u64, Visit), DiskError> {
         loop {
             match self.look(offset, bytes)? {
                 Found::Run(source, bytes) => return Ok((source, bytes, Visit::new(self))),

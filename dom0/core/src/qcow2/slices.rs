@@ -7,9 +7,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cell::Cell;
 
-use super::store::zeroes;
-use crate::block::DiskError;
-
 /// The most that slices take, in bytes.
 pub const CACHE_BYTES: usize = 2 << 20;
 /// The most that one slice has; clusters may be smaller.
@@ -83,18 +80,9 @@ impl Slices {
         self.slices.insert(start, Slice { bytes: bytes.into(), used: self.clock.clone() });
     }
 
-    /// Puts in the slices of a new table, all zeroes, to be written.
-    pub fn insert_zeroes(&mut self, offset: u64, bytes: u64, phase: Phase) -> Result<(), DiskError> {
-        for start in (offset..offset + bytes).step_by(self.slice_bytes as usize) {
-            self.insert(start, zeroes(self.slice_bytes as usize)?);
-            self.change(start, phase);
-        }
-        Ok(())
-    }
-
     /// Forgets what lies in a cluster that is no table any more.
     pub fn forget(&mut self, offset: u64, bytes: u64) {
-        let starts: Vec<u64> = self.slices.range(offset..offset + bytes).map(|(&start, _)| start).collect();
+        let starts: Vec<u64> = self.slices.range(offset..offset.saturating_add(bytes)).map(|(&start, _)| start).collect();
         for start in starts {
             self.slices.remove(&start);
             self.written(start);

@@ -57,6 +57,13 @@ impl Store {
         Ok(())
     }
 
+    /// Writes bytes, and zeroes behind them until `whole` bytes are full.
+    pub async fn write_padded(&self, offset: u64, bytes: &[u8], whole: u64) -> Result<(), DiskError> {
+        let mut padded = zeroes(whole as usize)?;
+        padded.get_mut(..bytes.len()).ok_or(DiskError::OutOfRange)?.copy_from_slice(bytes);
+        self.write(offset, &padded).await
+    }
+
     /// Writes zeroes over whole blocks.
     pub async fn write_zeroes(&self, offset: u64, bytes: u64) -> Result<(), DiskError> {
         self.room(offset, bytes)?;
@@ -66,15 +73,6 @@ impl Store {
             let pieces: Vec<Piece> = cut(buffer.pieces(), 0, (bytes - done).min(CHUNK as u64)).collect();
             self.below.write(offset + done, &pieces).await?;
             done += length(&pieces);
-        }
-        Ok(())
-    }
-
-    /// Copies a cluster or a part of one, in whole blocks.
-    pub async fn copy(&self, from: u64, to: u64, bytes: u64) -> Result<(), DiskError> {
-        for done in (0..bytes).step_by(CHUNK) {
-            let chunk = self.read(from + done, CHUNK.min((bytes - done) as usize)).await?;
-            self.write(to + done, &chunk).await?;
         }
         Ok(())
     }

@@ -22,7 +22,8 @@ impl Range {
         Self { device, from: 0, to: u64::MAX }
     }
 
-    fn meets(&self, other: &Self) -> bool {
+    /// Whether there is a byte that both have.
+    pub const fn meets(&self, other: &Self) -> bool {
         self.device == other.device && self.from < other.to && other.from < self.to
     }
 }

@@ -1,4 +1,8 @@
 //! Images against QEMU's own tools, against a flat model, and against losses of power.
 
 mod foreign;
+mod hostile;
+mod ours;
+mod power;
 mod support;
+mod together;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use domus_dom0_core::block::fake::{FakeDisk, FakeMemory, block_on};
-use domus_dom0_core::block::{Buffer, Disk, DiskError, SharedDisk, SharedMemory};
+use domus_dom0_core::block::{Disk, DiskError, SharedDisk, SharedMemory};
 use domus_dom0_core::qcow2::{Access, Image, ImageError};
 
 /// A folder for one test, empty at first and removed at its end.
@@ -100,6 +100,12 @@ impl World {
         let mut read = vec![0; bytes];
         buffer.get(0, &mut read);
         Ok(read)
+    }
+
+    pub fn write(&self, disk: &dyn Disk, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let buffer = domus_dom0_core::block::Memory::buffer(&self.memory, bytes.len())?;
+        buffer.set(0, bytes);
+        block_on(disk.write(offset, buffer.pieces()))
     }
 
     /// Everything, in requests of various lengths that do not fit clusters.

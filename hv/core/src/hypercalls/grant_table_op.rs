@@ -19,8 +19,8 @@ use crate::machine::{Flush, GuestFault, Machine};
 /// How many elements of an array are worked through before others get their turn.
 const SLICE: u32 = 32;
 
-/// How many mappings are undone for one flush.
-const UNMAP_BATCH: usize = 16;
+/// How many mappings are undone for one flush: all of a slice.
+const UNMAP_BATCH: usize = SLICE as usize;
 
 /// The only layout of entries that there is.
 const VERSION: u32 = 1;
@@ -103,25 +103,31 @@ fn map<M: Machine>(call: &mut Call<'_, M>, base: u64, count: u32) -> Result<(), 
 }
 
 fn unmap<M: Machine>(call: &mut Call<'_, M>, base: u64, count: u32) -> Result<(), Errno> {
-    let mut index = 0;
-    while index < count {
-        let batch = (count - index).min(UNMAP_BATCH as u32);
-        unmap_batch(call, base, index, batch)?;
-        index += batch;
+    if count == 1 {
+        let mut gone = [None];
+        let outcome = unmap_one(call, base, 0, &mut gone[0]);
+        finish_unmaps(call, &gone);
+        return outcome;
     }
-    Ok(())
+    unmap_batch(call, base, count)
 }
 
 /// Undoes up to [`UNMAP_BATCH`] mappings. No grant's use ends before the flush, whatever goes wrong.
-fn unmap_batch<M: Machine>(call: &mut Call<'_, M>, base: u64, start: u32, count: u32) -> Result<(), Errno> {
+fn unmap_batch<M: Machine>(call: &mut Call<'_, M>, base: u64, count: u32) -> Result<(), Errno> {
     let mut gone: [Option<Unmapped>; UNMAP_BATCH] = [None; UNMAP_BATCH];
     let mut outcome = Ok(());
     let mut done = 0;
     while outcome.is_ok() && done < count as usize && done < UNMAP_BATCH {
-        outcome = unmap_one(call, base, start + done as u32, &mut gone[done]);
+        outcome = unmap_one(call, base, done as u32, &mut gone[done]);
         done += 1;
     }
-    let gone = gone.get(..done).unwrap_or_default();
+    finish_unmaps(call, gone.get(..done).unwrap_or_default());
+    outcome
+}
+
+/// Flushes once for all, and ends the uses.
+#[inline]
+fn finish_unmaps<M: Machine>(call: &mut Call<'_, M>, gone: &[Option<Unmapped>]) {
     if gone.iter().any(Option::is_some) {
         let cpus = call.hv.cpus_of(call.who.domain);
         call.hv.flush(cpus, Flush::All);
@@ -129,7 +135,6 @@ fn unmap_batch<M: Machine>(call: &mut Call<'_, M>, base: u64, start: u32, count:
     for &unmapped in gone.iter().flatten() {
         grants::finish_unmap(call.hv, unmapped);
     }
-    outcome
 }
 
 #[inline]

@@ -1,6 +1,6 @@
 //! `dom` and what is below it.
 
-use super::{Argument, OptionSpec, PLAIN, Spec, many, optional, required, switch, value};
+use super::{Argument, DISK, OptionSpec, PLAIN, Spec, many, optional, required, switch, value};
 use crate::commands::build;
 
 const DOMAIN: Argument = required("DOMAIN", "the domain's name or number");
@@ -44,6 +44,7 @@ pub static DOM: &[Spec] = &[
         build: build::destroy,
         ..PLAIN
     },
+    Spec { name: "disk", about: "make and change qcow2 images", example: "dom disk create /dev/vdb 8G", subcommands: DISK, ..PLAIN },
     Spec { name: "dmesg", about: "print the hypervisor's log", example: "dom dmesg", build: build::hypervisor_log, ..PLAIN },
     Spec {
         name: "help",

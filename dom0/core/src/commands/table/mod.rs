@@ -1,5 +1,6 @@
 //! The table of all commands: what a row is. The rows are in [`shell`] and [`dom`].
 
+mod disk;
 mod dom;
 mod shell;
 
@@ -7,6 +8,7 @@ use alloc::string::String;
 
 use super::{build, matches::Matches, types::Command};
 
+pub use disk::DISK;
 pub use dom::{DOM, XENSTORE};
 pub use shell::SHELL;
 

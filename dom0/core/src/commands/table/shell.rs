@@ -1,6 +1,6 @@
 //! Commands of Dom0's shell.
 
-use super::{DOM, PLAIN, Spec, many, optional, switch};
+use super::{DOM, PLAIN, Spec, many, optional, required, switch};
 use crate::commands::build;
 
 /// Commands of Dom0's shell.
@@ -51,6 +51,14 @@ pub static SHELL: &[Spec] = &[
         ..PLAIN
     },
     Spec {
+        name: "lsblk",
+        about: "list the disks, their partitions, and what is on them",
+        options: &[switch(None, "--json", "print JSON, for scripts")],
+        example: "lsblk",
+        build: build::lsblk,
+        ..PLAIN
+    },
+    Spec {
         name: "lspci",
         about: "list the PCI devices",
         options: &[
@@ -61,7 +69,24 @@ pub static SHELL: &[Spec] = &[
         build: build::lspci,
         ..PLAIN
     },
+    Spec {
+        name: "mount",
+        about: "show an ext4 volume in a folder, or list what is mounted where",
+        options: &[switch(Some('r'), "--read-only", "never write it; for a volume that was not left in order, too")],
+        arguments: &[optional("DISK", "the disk or partition"), optional("FOLDER", "where it shall be seen; it need not exist")],
+        example: "mount /dev/vda1 /mnt",
+        build: build::mount,
+        ..PLAIN
+    },
     Spec { name: "poweroff", about: "end all domains and switch the machine off", example: "poweroff", build: build::poweroff, ..PLAIN },
     Spec { name: "ps", about: "list Dom0's tasks", example: "ps", build: build::ps, ..PLAIN },
     Spec { name: "reboot", about: "end all domains and start the machine again", example: "reboot", build: build::reboot, ..PLAIN },
+    Spec {
+        name: "umount",
+        about: "end a mount",
+        arguments: &[required("FOLDER", "the folder, or the disk")],
+        example: "umount /mnt",
+        build: build::umount,
+        ..PLAIN
+    },
 ];

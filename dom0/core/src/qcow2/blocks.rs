@@ -1,0 +1,100 @@
+//! New refcount blocks, and a larger refcount table when they do not fit the old one. Both are rare, so each is durable before it is used.
+
+use alloc::vec::Vec;
+
+use super::error::ImageError;
+use super::header::MAX_REFCOUNT_TABLE_BYTES;
+use super::inner::Inner;
+use super::store::zeroes;
+use crate::block::DiskError;
+
+impl Inner {
+    /// Makes the block that counts a cluster, which has none: as none of its clusters is counted, all are free, and the first holds the block.
+    pub async fn add_block(&self, cluster: u64) -> Result<(), DiskError> {
+        let index = cluster / self.geometry.block_entries();
+        if index >= self.space.table.borrow().len() as u64 {
+            return self.grow_refcount_table().await;
+        }
+        let first = index * self.geometry.block_entries();
+        self.refuse_vital(first, 1)?;
+        let at = first << self.geometry.cluster_bits;
+        self.slices.borrow_mut().forget(at, self.geometry.cluster());
+        self.store.write(at, &self.new_block(1)?).await?;
+        self.store.below.flush().await?;
+        self.set_table(index as usize, at).await
+    }
+
+    /// Names a block, durably.
+    pub async fn set_table(&self, index: usize, at: u64) -> Result<(), DiskError> {
+        let block = self.store.block() as usize;
+        let first = index * 8 / block * block / 8;
+        let bytes = {
+            let mut table = self.space.table.borrow_mut();
+            *table.get_mut(index).ok_or(DiskError::OutOfRange)? = at;
+            let mut bytes: Vec<u8> = table.iter().skip(first).take(block / 8).flat_map(|entry| entry.to_be_bytes()).collect();
+            bytes.resize(block, 0);
+            bytes
+        };
+        let table = self.header.borrow().refcount_table_offset;
+        self.store.write(table + first as u64 * 8, &bytes).await?;
+        self.store.below.flush().await
+    }
+
+    /// A table for all of what lies below. It comes behind the last cluster that the old one can count, with the blocks that count it.
+    async fn grow_refcount_table(&self) -> Result<(), DiskError> {
+        let geometry = self.geometry;
+        let old = self.space.table.borrow().clone();
+        let first = old.len() as u64 * geometry.block_entries();
+        let needed = self.clusters_below().div_ceil(geometry.block_entries()) * 8;
+        let clusters = geometry.clusters(needed.min(MAX_REFCOUNT_TABLE_BYTES));
+        let mut blocks = 1;
+        while blocks * geometry.block_entries() < blocks + clusters {
+            blocks += 1;
+        }
+        let entries = (clusters << geometry.cluster_bits) / 8;
+        if first + blocks + clusters > self.clusters_below() || old.len() as u64 + blocks > entries {
+            return Err(DiskError::NoSpace);
+        }
+        let place = |cluster: u64| cluster << geometry.cluster_bits;
+        self.slices.borrow_mut().forget(place(first), place(blocks + clusters));
+        let mut table = old.clone();
+        table.resize(entries as usize, 0);
+        for index in 0..blocks {
+            let used = (blocks + clusters).saturating_sub(index * geometry.block_entries());
+            self.store.write(place(first + index), &self.new_block(used)?).await?;
+            table[old.len() + index as usize] = place(first + index);
+        }
+        self.store.write(place(first + blocks), &encode(&table)?).await?;
+        self.store.below.flush().await?;
+        let freed = {
+            let header = self.header.borrow();
+            (geometry.index(header.refcount_table_offset), header.refcount_table_clusters.into())
+        };
+        self.patch(|header| {
+            header.refcount_table_offset = place(first + blocks);
+            header.refcount_table_clusters = clusters as u32;
+        })
+        .await?;
+        self.space.table.replace(table);
+        self.space.release(freed);
+        Ok(())
+    }
+
+    /// Changes the header, durably.
+    pub async fn patch(&self, change: impl FnOnce(&mut super::header::Header)) -> Result<(), ImageError> {
+        let mut header = self.header.borrow().clone();
+        change(&mut header);
+        let first = self.store.read(0, self.store.block() as usize).await?;
+        self.store.write(0, &super::header::Patch::new(first).apply(&header)?).await?;
+        self.store.below.flush().await?;
+        self.header.replace(header);
+        Ok(())
+    }
+}
+
+/// A table as it lies below.
+pub(super) fn encode(table: &[u64]) -> Result<Vec<u8>, DiskError> {
+    let mut bytes = zeroes(table.len() * 8)?;
+    bytes.chunks_exact_mut(8).zip(table).for_each(|(into, entry)| into.copy_from_slice(&entry.to_be_bytes()));
+    Ok(bytes)
+}
