@@ -13,14 +13,14 @@ use crate::books::{Books, info};
 use crate::victim::{HOLE, SPARE, Victim, read, write};
 
 pub const CHECKS: &[Check] = &[
-    // The first makes what stays: page tables of the window area.
+    // What the first use of something makes and stays is none of the victim's: page tables of our window area, our table of mapped grants.
     ("one that never ran leaves nothing behind", || never_ran().and_then(|()| with_books(never_ran))),
     ("one that ran and holds nothing but its own leaves nothing behind", || with_books(ran)),
     ("one that has bound ports: its peers learn of it", || with_books(ports)),
     ("one that has our grant mapped: the grant is ours again", || with_books(grant_of_ours)),
     ("one in the middle of a multicall", || with_books(multicall)),
     ("one whose pages and page table we have mapped goes when we let go", || with_books(foreign)),
-    ("one whose grant we have mapped goes when we let go", || with_books(grant_of_its)),
+    ("one whose grant we have mapped goes when we let go", || grant_of_its().and_then(|()| with_books(grant_of_its))),
     ("two that have each other's pages mapped, the giver first", || with_books(|| pair(true))),
     ("two that have each other's pages mapped, the holder first", || with_books(|| pair(false))),
     ("all of that at once, twenty times", || with_books(|| (0..20).try_for_each(|_| everything()))),
