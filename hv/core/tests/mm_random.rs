@@ -42,7 +42,7 @@ enum Op {
     CopyOrClear { cmd: u32, to: Which, from: Which },
     Decrease { target: Which },
     Populate,
-    Exchange { targets: [Which; 2], adjacent: bool },
+    Exchange { targets: [Which; 2], adjacent: bool, unmap: bool },
     Ptwr { page: u64, index: u64, target: Which, flags: u64 },
     Write { page: u64, index: u64, target: Which, flags: u64 },
     Read { page: u64 },
@@ -105,7 +105,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (prop_oneof![Just(EXT_CLEAR_PAGE), Just(EXT_COPY_PAGE)], which(), which()).prop_map(|(cmd, to, from)| Op::CopyOrClear { cmd, to, from }),
         2 => which().prop_map(|target| Op::Decrease { target }),
         2 => Just(Op::Populate),
-        3 => ([which(), which()], any::<bool>()).prop_map(|(targets, adjacent)| Op::Exchange { targets, adjacent }),
+        3 => ([which(), which()], any::<bool>(), any::<bool>()).prop_map(|(targets, adjacent, unmap)| Op::Exchange { targets, adjacent, unmap }),
         4 => (page(), small(), which(), flags()).prop_map(|(page, index, target, flags)| Op::Ptwr { page, index, target, flags }),
         12 => (page(), small(), which(), flags()).prop_map(|(page, index, target, flags)| Op::Write { page, index, target, flags }),
         4 => page().prop_map(|page| Op::Read { page }),
@@ -225,7 +225,13 @@ impl World {
                     self.replace_lost(who, Mfn(list[0]));
                 }
             }
-            Op::Exchange { targets, adjacent } => {
+            Op::Exchange { targets, adjacent, unmap } => {
+                for target in targets {
+                    // As likely as not it is mapped at its first place only, and then free to go.
+                    if let (true, Which::Own(index)) = (unmap, target) {
+                        self.kit.update_va(id, at(index as u64), 0, 0);
+                    }
+                }
                 let given = targets.map(|target| self.mfn(who, target).0);
                 for mfn in self.exchange(id, given, adjacent) {
                     self.replace_lost(who, mfn);

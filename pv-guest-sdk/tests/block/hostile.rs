@@ -183,7 +183,7 @@ fn without_memory_there_is_an_error() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 512 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 512 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever a back end writes into the ring, reads end with something, and what is granted can be taken back.
     #[test]

@@ -18,7 +18,24 @@ use crate::workspace::Workspace;
 const PATIENCE: u32 = 600;
 
 /// What is run: the arguments of `cargo miri test`.
-const RUNS: [(&str, &[&str]); 3] = [
+const RUNS: [(&str, &[&str]); 4] = [
+    // What is unsafe in the block front end is pages and buffers; the rest of its tests is long, and the host runs it.
+    (
+        "miri/block",
+        &[
+            "-p",
+            "pv-guest-sdk",
+            "--no-default-features",
+            "--features",
+            "block",
+            "--test",
+            "block",
+            "--",
+            "hostile",
+            "own_buffers",
+            "whoever_drops",
+        ],
+    ),
     ("miri/sdk", &["-p", "pv-guest-sdk", "--no-default-features", "--test", "rings"]),
     ("miri/abi", &["-p", "domus-abi", "--tests"]),
     // Its other tests take Miri minutes: they clear the memory of a whole machine, or run random operations by the thousand.

@@ -82,7 +82,7 @@ impl Inner {
         match source {
             Source::Below { at, own } if own || !write => {
                 // Its last cluster may be cut short.
-                let there = self.store.below.info().bytes.saturating_sub(at).min(bytes);
+                let there = self.below_bytes.get().saturating_sub(at).min(bytes);
                 if there == 0 { Place::Unknown } else { self.store.below.place(at, there, write) }
             }
             Source::Zeroes if !write => Place::Zeroes { bytes },
