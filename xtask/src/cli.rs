@@ -26,6 +26,8 @@ pub enum Task {
     Test(Test),
     /// Measure what the guest ABI costs on Domus and on Debian's Xen, in instructions
     Bench(Bench),
+    /// Measure a guest's disk on Domus and on Debian's Xen with Linux as Dom0, as rates
+    BenchDisk(Bench),
     /// Build the hypervisor, Dom0 and the guests
     Build,
     /// Write the archive with Dom0's file tree, for use outside `run`

@@ -50,14 +50,22 @@ const MODULES: [&str; 5] = ["kernel/drivers/block", "kernel/fs", "kernel/lib", "
 /// # Errors
 /// When they cannot be had, or `depmod` not be installed.
 pub fn modules(workspace: &Workspace, kernel: &Path) -> Result<PathBuf> {
+    modules_of(workspace, kernel, "modules", &MODULES)
+}
+
+/// Some of a kernel's modules, kept under a name: the folder with `modules.dep`.
+///
+/// # Errors
+/// When they cannot be had, or `depmod` not be installed.
+pub fn modules_of(workspace: &Workspace, kernel: &Path, name: &str, parts: &[&str]) -> Result<PathBuf> {
     let release = release(kernel)?;
-    let tree = workspace.cache()?.join(format!("modules-{release}"));
+    let name = format!("{name}-{release}");
+    let tree = workspace.cache()?.join(&name);
     if !tree.exists() {
         let package = format!("linux-image-{release}");
-        let parts = MODULES.map(|part| format!("./lib/modules/{release}/{part}"));
-        unpack_and(workspace, &package, &format!("modules-{release}"), &parts.each_ref().map(String::as_str), |tree| {
-            depmod(tree, release)
-        })?;
+        let parts: Vec<String> = parts.iter().map(|part| format!("./lib/modules/{release}/{part}")).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        unpack_and(workspace, &package, &name, &parts, |tree| depmod(tree, release))?;
     }
     Ok(tree.join("lib/modules").join(release))
 }

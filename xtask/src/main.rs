@@ -8,6 +8,7 @@
 mod apt;
 mod archive;
 mod bench;
+mod bench_disk;
 mod boot;
 mod cli;
 mod command;
@@ -52,6 +53,7 @@ fn dispatch(task: Task) -> anyhow::Result<u8> {
         Task::Run(options) => run::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
+        Task::BenchDisk(options) => bench_disk::run(&workspace, &options),
         Task::Build => compile::everything(&workspace),
         Task::Image(options) => run::image(&workspace, &options),
         Task::Xen(options) => xen::run(&workspace, &options),

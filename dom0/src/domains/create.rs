@@ -8,7 +8,7 @@ use abi::control::{
 };
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dom0_core::config::DomainConfig;
 use dom0_core::toolstack::{self, Channel, NewDomain, Request, State};
@@ -17,7 +17,8 @@ use pv_guest_sdk::{events, time};
 use super::build::{self, Built, Files, Ground};
 use super::error::{Error, Result};
 use super::table::{self, Domain};
-use super::{consoles, end, xenstored};
+use super::{consoles, disks, end, xenstored};
+use crate::blkback;
 use crate::hal::{control, foreign};
 use crate::storage;
 
@@ -27,14 +28,24 @@ const PAGES_PER_MIB: u64 = 256;
 /// Makes a domain and lets it run, unless it is to begin paused.
 pub async fn create(config: DomainConfig, paused: bool) -> Result<DomId> {
     check_name(&config)?;
-    let files = Loaded::new(&config).await?;
+    let files = Loaded::new(&config).await.map_err(|missing| Error::about(missing.key, missing.why))?;
+    create_from(config, files, paused).await
+}
+
+/// The same, with its files.
+pub async fn create_from(config: DomainConfig, files: Loaded, paused: bool) -> Result<DomId> {
+    check_name(&config)?;
     check_memory(&config)?;
     let uuid = config.uuid.unwrap_or_else(new_uuid);
     let made = make(&config, uuid)?;
     let domid = made.domid as DomId;
     table::insert(domid, Domain { config: config.clone(), uuid, state: State::Building, since: time::now() });
     let unfinished = Unfinished(domid);
-    furnish(&config, uuid, files.files(), &made).await?;
+    if let Err(error) = furnish(&config, uuid, files.files(), &made).await {
+        drop(unfinished);
+        blkback::ended(domid).await;
+        return Err(error);
+    }
     core::mem::forget(unfinished);
     start(domid, paused)?;
     Ok(domid)
@@ -55,19 +66,32 @@ fn check_name(config: &DomainConfig) -> Result {
 }
 
 /// The files of a domain: borrowed from the archive, or read from a volume.
-struct Loaded {
+pub struct Loaded {
     kernel: Cow<'static, [u8]>,
     ramdisk: Option<Cow<'static, [u8]>>,
 }
 
+/// A file that a configuration names and that cannot be had.
+pub struct Missing {
+    /// The key that names it.
+    pub key: &'static str,
+    /// Why it cannot be had.
+    pub why: String,
+}
+
 impl Loaded {
-    async fn new(config: &DomainConfig) -> Result<Self> {
-        let kernel = storage::read(&config.kernel).await.map_err(|error| Error::about("kernel", error))?;
+    /// Reads what a configuration names.
+    pub async fn new(config: &DomainConfig) -> core::result::Result<Self, Missing> {
+        let kernel = Self::read("kernel", &config.kernel).await?;
         let ramdisk = match &config.ramdisk {
-            Some(path) => Some(storage::read(path).await.map_err(|error| Error::about("ramdisk", error))?),
+            Some(path) => Some(Self::read("ramdisk", path).await?),
             None => None,
         };
         Ok(Self { kernel, ramdisk })
+    }
+
+    async fn read(key: &'static str, path: &str) -> core::result::Result<Cow<'static, [u8]>, Missing> {
+        storage::read(path).await.map_err(|error| Missing { key, why: error.to_string() })
     }
 
     fn files(&self) -> Files<'_> {
@@ -133,6 +157,9 @@ async fn furnish(config: &DomainConfig, uuid: [u8; 16], files: Files<'_>, made: 
     foreign::pin_top_table(domid, built.root).map_err(Error::refused("accept the domain's page tables"))?;
     foreign::seed_grants(domid, built.console, built.store).map_err(Error::refused("set up the domain's grants"))?;
     connect(config, uuid, &ground, &built)?;
+    for disk in &config.disks {
+        disks::attach(domid, &config.name, disk).await?;
+    }
     let mut context = image::context::vcpu_context(&built.kernel, &built.plan, built.root);
     control::set_context(domid.into(), 0, &mut context).map_err(Error::refused("accept the domain's first state"))
 }

@@ -13,7 +13,8 @@ use pv_guest_sdk::memory;
 /// Zeroed pages, contiguous in our address space; for the machine each is where it is.
 pub struct DmaMemory {
     start: NonNull<u8>,
-    pages: usize,
+    /// Its length, a multiple of the page size.
+    bytes: usize,
     /// The machine address of each page.
     machine: Vec<u64>,
 }
@@ -29,17 +30,12 @@ impl DmaMemory {
             let mfn = memory::virt_to_mfn(unsafe { start.add(page * PAGE_SIZE) }.as_ptr())?;
             machine.push(mfn * PAGE_SIZE as u64);
         }
-        Some(Self { start, pages, machine })
-    }
-
-    /// Its length in bytes.
-    fn bytes(&self) -> usize {
-        self.pages * PAGE_SIZE
+        Some(Self { start, bytes: pages * PAGE_SIZE, machine })
     }
 
     /// What lies at a multiple of `width`.
     fn at(&self, at: usize, width: usize) -> *mut u8 {
-        assert!(at.is_multiple_of(width) && at < self.bytes(), "inside, and aligned");
+        assert!(at.is_multiple_of(width) && at < self.bytes, "inside, and aligned");
         // SAFETY: inside (asserted: the length is a multiple of every width).
         unsafe { self.start.as_ptr().add(at) }
     }
@@ -49,7 +45,7 @@ impl Drop for DmaMemory {
     /// The device must have let go of it.
     fn drop(&mut self) {
         // SAFETY: it is ours and nobody refers to it: accesses are copies, and whoever gave it to a device has seen it come back.
-        unsafe { memory::free_pages(self.start, self.pages) };
+        unsafe { memory::free_pages(self.start, self.bytes / PAGE_SIZE) };
     }
 }
 

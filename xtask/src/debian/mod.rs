@@ -1,7 +1,7 @@
 //! Debian's root file system on a disk: an ext4 volume made with `mmdebstrap`, once, for guests that boot it with the stock kernel and the
 //! ramdisk of `/guests`. Guests share it read-only, each with its changes in an overlay of its own.
 
-mod sources;
+pub mod sources;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -189,7 +189,8 @@ pub type SharedMemory = Rc<dyn Memory>;
 /// [`DiskError::OutOfRange`] or [`DiskError::Misaligned`].
 pub fn check_range(info: &Info, offset: u64, bytes: u64) -> Result<(), DiskError> {
     let block = u64::from(info.logical_block).max(SECTOR);
-    if !offset.is_multiple_of(block) || !bytes.is_multiple_of(block) {
+    // A power of two: this is asked of every request, and division is slow.
+    if (offset | bytes) & (block - 1) != 0 {
         return Err(DiskError::Misaligned);
     }
     match offset.checked_add(bytes) {

@@ -26,6 +26,8 @@ pub struct Report {
     pub uncounted: u64,
     /// Entries of the active disk whose flag for "ours alone" contradicts the count.
     pub flags: u64,
+    /// Those of them that have the flag: what others refer to would be written in place. The rest costs a copy at worst.
+    pub false_flags: u64,
     /// Entries that are nonsense.
     pub damaged: u64,
 }
@@ -55,7 +57,7 @@ impl Inner {
             self.commit().await?;
         }
         let mut report = Report::default();
-        let clusters = self.geometry.clusters(self.store.below.info().bytes);
+        let clusters = self.geometry.clusters(self.below_bytes.get());
         for from in (0..clusters).step_by(WINDOW as usize) {
             let (counts, damaged) = self.count(from, WINDOW.min(clusters - from)).await?;
             report.damaged = damaged;
@@ -66,7 +68,7 @@ impl Inner {
                 report.uncounted += u64::from(stored < counted.into());
             }
         }
-        report.flags = self.flags(false).await?;
+        (report.flags, report.false_flags) = self.flags(false).await?;
         Ok(report)
     }
 
@@ -87,9 +89,9 @@ impl Inner {
         Ok((counts, damaged))
     }
 
-    /// How many flags of the active disk contradict the counts; with `set` they are put right.
-    pub async fn flags(&self, set: bool) -> Result<u64, ImageError> {
-        let mut wrong = 0;
+    /// How many flags of the active disk contradict the counts, and how many of them are set; with `set` they are put right.
+    pub async fn flags(&self, set: bool) -> Result<(u64, u64), ImageError> {
+        let (mut wrong, mut false_ones) = (0, 0);
         let entries = self.l1.borrow().len();
         for index in 0..entries {
             let raw = self.l1.borrow().get(index).copied().unwrap_or(0);
@@ -99,6 +101,7 @@ impl Inner {
             let right = self.right_flag(raw, self.geometry.index(table)).await?;
             if right != raw {
                 wrong += 1;
+                false_ones += raw >> 63;
                 if set {
                     self.set_l1(index, right)?;
                 }
@@ -117,6 +120,7 @@ impl Inner {
                     };
                     if right != *raw {
                         wrong += 1;
+                        false_ones += raw >> 63;
                         if set {
                             self.set_raw(at + number * 8, right).await?;
                         }
@@ -128,7 +132,7 @@ impl Inner {
                 }
             }
         }
-        Ok(wrong)
+        Ok((wrong, false_ones))
     }
 
     async fn right_flag(&self, raw: u64, cluster: u64) -> Result<u64, ImageError> {
@@ -148,7 +152,7 @@ impl Inner {
     /// Makes the counts right, of an image that was not closed with lazy reference counts or whose snapshots were being changed. The flag that
     /// says so goes last, so an interrupted repair begins anew.
     pub async fn repair(&self) -> Result<(), ImageError> {
-        let clusters = self.geometry.clusters(self.store.below.info().bytes);
+        let clusters = self.geometry.clusters(self.below_bytes.get());
         for from in (0..clusters).step_by(WINDOW as usize) {
             let (counts, damaged) = self.count(from, WINDOW.min(clusters - from)).await?;
             if damaged != 0 {

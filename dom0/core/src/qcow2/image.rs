@@ -49,7 +49,7 @@ impl Image {
 impl Disk for Image {
     fn info(&self) -> Info {
         let below = self.inner.store.below.info();
-        let logical_block = self.inner.block() as u32;
+        let logical_block = self.inner.block as u32;
         let read_only = self.inner.access == Access::ReadOnly;
         Info { bytes: self.inner.bytes(), logical_block, physical_block: below.physical_block.max(logical_block), read_only, discard: None }
     }

@@ -32,6 +32,10 @@ pub(super) struct Inner {
     pub backing: Option<SharedDisk>,
     pub access: Access,
     pub geometry: Geometry,
+    /// The unit of the guest's requests, in bytes.
+    pub block: u64,
+    /// Bytes of what lies below, as far as they are used: looked up once, as every request needs them.
+    pub below_bytes: Cell<u64>,
     pub header: RefCell<Header>,
     pub slices: RefCell<Slices>,
     pub l1: RefCell<Vec<u64>>,
@@ -72,6 +76,8 @@ impl Inner {
         }
         let l1 = read_table(&store, header.l1_offset, header.l1_entries as usize).await?;
         let inner = Rc::new(Self {
+            block: store.block().max(backing_block),
+            below_bytes: Cell::new(store.below.info().bytes),
             store,
             backing,
             access,
@@ -118,18 +124,12 @@ impl Inner {
 
     /// Bytes of the guest's disk, in whole blocks.
     pub fn bytes(&self) -> u64 {
-        self.header.borrow().virtual_bytes.next_multiple_of(self.block())
+        (self.header.borrow().virtual_bytes + self.block - 1) & !(self.block - 1)
     }
 
     /// Has the carrier do work with the image.
     pub async fn carried<T: 'static, W: Future<Output = T> + 'static>(self: &Rc<Self>, work: impl FnOnce(Rc<Self>) -> W) -> T {
         self.carrier.run(work(self.clone())).await
-    }
-
-    /// The unit of the guest's requests.
-    pub fn block(&self) -> u64 {
-        let backing = self.backing.as_ref().map_or(0, |backing| backing.info().logical_block.into());
-        self.store.block().max(backing)
     }
 
     pub fn version(&self) -> u32 {
@@ -140,7 +140,7 @@ impl Inner {
     pub fn entry(&self, raw: u64) -> Result<Entry, DiskError> {
         let entry = Entry::parse(raw, self.version(), self.geometry).ok_or(DiskError::Corrupt("an entry of an L2 table is nonsense"))?;
         if let Some((first, count)) = entry.clusters(self.geometry)
-            && (first == 0 || first + count > self.geometry.clusters(self.store.below.info().bytes))
+            && (first == 0 || first + count > self.geometry.clusters(self.below_bytes.get()))
         {
             return Err(DiskError::Corrupt("an entry of an L2 table points outside of the file"));
         }
@@ -151,17 +151,17 @@ impl Inner {
     pub fn table_at(&self, raw: u64) -> Result<Option<u64>, DiskError> {
         let at = raw & OFFSET;
         let what = "an L2 table lies outside of the file";
-        self.geometry.area(at, if at == 0 { 0 } else { self.geometry.cluster() }, self.store.below.info().bytes, what)?;
+        self.geometry.area(at, if at == 0 { 0 } else { self.geometry.cluster() }, self.below_bytes.get(), what)?;
         Ok((at != 0).then_some(at))
     }
 
     pub fn l1_index(&self, offset: u64) -> usize {
-        (self.geometry.index(offset) / self.geometry.l2_entries()) as usize
+        self.geometry.l1_index(offset) as usize
     }
 
     /// Where an L2 table that lies at `table` has its entry for a byte of the guest's disk.
     pub fn entry_at(&self, table: u64, offset: u64) -> u64 {
-        table + self.geometry.index(offset) % self.geometry.l2_entries() * 8
+        table + self.geometry.l2_index(offset) * 8
     }
 
     /// Makes sure that the slice is here in which a byte lies. Only for carried work.

@@ -37,8 +37,8 @@ impl Inner {
         let geometry = self.geometry;
         let raw = self.l1.borrow().get(self.l1_index(offset)).copied().ok_or(DiskError::OutOfRange)?;
         let Some(table) = self.table_at(raw)? else {
-            let reach = geometry.cluster() * geometry.l2_entries();
-            return Ok(Found::Run(Source::Backing, bytes.min(reach - offset % reach)));
+            let reach = geometry.reach();
+            return Ok(Found::Run(Source::Backing, bytes.min(reach - (offset & (reach - 1)))));
         };
         let at = self.entry_at(table, offset);
         let slices = self.slices.borrow();
@@ -82,7 +82,7 @@ impl Inner {
         match source {
             Source::Below { at, own } if own || !write => {
                 // Its last cluster may be cut short.
-                let there = self.store.below.info().bytes.saturating_sub(at).min(bytes);
+                let there = self.below_bytes.get().saturating_sub(at).min(bytes);
                 if there == 0 { Place::Unknown } else { self.store.below.place(at, there, write) }
             }
             Source::Zeroes if !write => Place::Zeroes { bytes },

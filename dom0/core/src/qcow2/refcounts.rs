@@ -10,7 +10,9 @@ use crate::block::DiskError;
 impl Inner {
     /// Whole clusters of what lies below: those that can be given out.
     pub fn clusters_below(&self) -> u64 {
-        self.geometry.index(self.store.below.info().bytes)
+        // It may have grown.
+        self.below_bytes.set(self.store.below.info().bytes);
+        self.geometry.index(self.below_bytes.get())
     }
 
     /// Where the block lies that has the count of a cluster.
@@ -18,7 +20,7 @@ impl Inner {
         let index = (cluster / self.geometry.block_entries()) as usize;
         let at = self.space.table.borrow().get(index).map_or(0, |raw| raw & OFFSET);
         let what = "a refcount block lies outside of the file";
-        self.geometry.area(at, if at == 0 { 0 } else { self.geometry.cluster() }, self.store.below.info().bytes, what)?;
+        self.geometry.area(at, if at == 0 { 0 } else { self.geometry.cluster() }, self.below_bytes.get(), what)?;
         Ok((at != 0).then_some(at))
     }
 

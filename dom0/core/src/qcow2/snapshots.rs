@@ -130,7 +130,7 @@ impl Inner {
             return Err(ImageError::Damaged("the L1 table of a snapshot is too large"));
         }
         let what = "the L1 table of a snapshot lies outside of the file";
-        self.geometry.area(l1_offset, l1_bytes, self.store.below.info().bytes, what)?;
+        self.geometry.area(l1_offset, l1_bytes, self.below_bytes.get(), what)?;
         let snapshot = Snapshot {
             id: text(names, id_bytes),
             name: text(names + id_bytes as usize, name_bytes),

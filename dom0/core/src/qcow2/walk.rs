@@ -16,7 +16,7 @@ impl Inner {
         let mut damaged = 0;
         // Each table is referred to once: so the work is bounded by the size of the file, whatever the tables say.
         let tables = l1.iter().filter(|&&raw| raw & OFFSET != 0).count() as u64;
-        if tables > self.geometry.clusters(self.store.below.info().bytes) {
+        if tables > self.geometry.clusters(self.below_bytes.get()) {
             return Err(ImageError::Damaged("an L1 table refers to more tables than the file can hold"));
         }
         for &raw in l1 {

@@ -11,7 +11,7 @@ use super::memory::Shared;
 use super::queue::{Broken, Queue};
 use super::waiting::Waiting;
 use crate::block::quick::{Completions, Kind, Limits, QuickDisk, Refused};
-use crate::block::{DiskError, Info, Piece, SECTOR, check_range, length};
+use crate::block::{DiskError, Info, Piece, SECTOR, check_range};
 
 /// Types of requests (virtio 1.2, 5.2.6).
 const READ: u32 = 0;
@@ -58,7 +58,7 @@ pub type DiskQueue<M> = Queue<M, User>;
 /// A virtio disk.
 pub struct VirtioDisk<D, M> {
     device: D,
-    config: Cell<Config>,
+    config: RefCell<Config>,
     queues: RefCell<Vec<DiskQueue<M>>>,
     /// The queue that requests go to: the same until they are made known, so that one bell rings for all of them.
     current: Cell<usize>,
@@ -71,7 +71,7 @@ impl<D: Device, M: Shared> VirtioDisk<D, M> {
     pub fn new(device: D, config: Config, queues: Vec<DiskQueue<M>>) -> Self {
         let disk = Self {
             device,
-            config: Cell::new(config),
+            config: RefCell::new(config),
             queues: RefCell::new(queues),
             current: Cell::new(0),
             waiting: Waiting::default(),
@@ -86,7 +86,7 @@ impl<D: Device, M: Shared> VirtioDisk<D, M> {
         let pieces = self.queues.borrow().iter().map(|queue| queue.shape().pieces).min().unwrap_or(0);
         config.limits.pieces = config.limits.pieces.min(pieces);
         config.limits.bytes = (config.limits.pieces as u64).saturating_mul(config.limits.piece_bytes.into());
-        self.config.set(config);
+        *self.config.borrow_mut() = config;
     }
 
     /// To be called when a queue has interrupted: hands out what is done.
@@ -103,13 +103,13 @@ impl<D: Device, M: Shared> VirtioDisk<D, M> {
         if self.gone.get() {
             return false;
         }
-        let before = self.config.get().info;
+        let now = *self.config.borrow();
         match self.device.config() {
             // Only the size may change (5.2.5.2); a block size that did would tear requests that are on their way.
-            Ok(new) => self.adopt(Config { info: Info { bytes: new.info.bytes, ..before }, ..self.config.get() }),
+            Ok(new) => self.adopt(Config { info: Info { bytes: new.info.bytes, ..now.info }, ..now }),
             Err(_) => self.give_up(),
         }
-        self.config.get().info.bytes != before.bytes
+        self.config.borrow().info.bytes != now.info.bytes
     }
 
     /// Whether the device has been stopped because it made no sense.
@@ -130,8 +130,9 @@ impl<D: Device, M: Shared> VirtioDisk<D, M> {
     }
 
     /// Whether a request can be taken at all.
-    fn check(&self, kind: Kind, offset: u64, pieces: &[Piece]) -> Result<(), DiskError> {
-        let Config { info, limits, .. } = self.config.get();
+    #[inline]
+    fn check(&self, config: &Config, kind: Kind, offset: u64, pieces: &[Piece]) -> Result<(), DiskError> {
+        let Config { info, limits, .. } = config;
         if self.gone.get() {
             return Err(DiskError::Gone);
         }
@@ -139,32 +140,47 @@ impl<D: Device, M: Shared> VirtioDisk<D, M> {
             return Err(DiskError::ReadOnly);
         }
         let bytes = match kind {
-            Kind::Read | Kind::Write => {
-                if pieces.is_empty() || pieces.len() > limits.pieces || pieces.iter().any(|piece| piece.bytes > limits.piece_bytes) {
-                    return Err(DiskError::Unsupported);
-                }
-                length(pieces)
-            }
+            Kind::Read | Kind::Write => bytes_of(pieces, limits).ok_or(DiskError::Unsupported)?,
             Kind::Flush => return Ok(()),
-            Kind::Discard(bytes) if bytes == 0 || bytes > limits.discard_bytes => return Err(DiskError::Unsupported),
+            Kind::Discard(bytes) if bytes == 0 || bytes > limits.discard_bytes || config.forgetting.is_none() => {
+                return Err(DiskError::Unsupported);
+            }
             Kind::Discard(bytes) => bytes,
         };
-        check_range(&info, offset, bytes)
+        check_range(info, offset, bytes)
     }
 }
 
+/// How many bytes the pieces are together, if a request can have them.
+#[inline]
+fn bytes_of(pieces: &[Piece], limits: &Limits) -> Option<u64> {
+    if pieces.is_empty() || pieces.len() > limits.pieces {
+        return None;
+    }
+    let mut bytes = 0;
+    for piece in pieces {
+        if piece.bytes > limits.piece_bytes {
+            return None;
+        }
+        bytes += u64::from(piece.bytes);
+    }
+    Some(bytes)
+}
+
 /// Puts a request into a queue; false if it is full.
+#[inline]
 fn add<M: Shared>(queue: &mut DiskQueue<M>, how: Option<Forgetting>, kind: Kind, offset: u64, pieces: &[Piece], user: User) -> bool {
     let sector = offset / SECTOR;
-    match (kind, how) {
-        (Kind::Read, _) => queue.add(READ, sector, true, pieces, user),
-        (Kind::Write, _) => queue.add(WRITE, sector, false, pieces, user),
-        (Kind::Flush, _) => queue.add(FLUSH, 0, false, &[], user),
-        (Kind::Discard(bytes), Some(Forgetting::WriteZeroes)) => {
-            queue.add_range(WRITE_ZEROES, sector, (bytes / SECTOR) as u32, UNMAP, user)
+    let (number, sector, pieces) = match kind {
+        Kind::Read => (READ, sector, pieces),
+        Kind::Write => (WRITE, sector, pieces),
+        Kind::Flush => (FLUSH, 0, &[][..]),
+        Kind::Discard(bytes) => {
+            let (number, flags) = if how == Some(Forgetting::WriteZeroes) { (WRITE_ZEROES, UNMAP) } else { (DISCARD, 0) };
+            return queue.add_range(number, sector, (bytes / SECTOR) as u32, flags, user);
         }
-        (Kind::Discard(bytes), _) => queue.add_range(DISCARD, sector, (bytes / SECTOR) as u32, 0, user),
-    }
+    };
+    queue.add(number, sector, number == READ, pieces, user)
 }
 
 /// Hands out what is done until nothing more is, then listens again.
@@ -192,37 +208,33 @@ const fn patience(shown: u16) -> u16 {
 
 impl<D: Device, M: Shared> QuickDisk for VirtioDisk<D, M> {
     fn info(&self) -> Info {
-        self.config.get().info
+        self.config.borrow().info
     }
 
     fn limits(&self) -> Limits {
-        self.config.get().limits
+        self.config.borrow().limits
     }
 
     fn submit(&self, kind: Kind, offset: u64, pieces: &[Piece], to: &Rc<Completions>, token: u64) -> Result<(), Refused> {
-        self.check(kind, offset, pieces).map_err(Refused::Failed)?;
-        let config = self.config.get();
-        let user = User { to: to.clone(), token };
-        match kind {
-            // A device without a cache has nothing to empty, and what it does not forget it keeps.
-            Kind::Flush if !config.flush => {
-                user.answer(Ok(()));
-                return Ok(());
-            }
-            Kind::Discard(_) if config.forgetting.is_none() => return Err(Refused::Failed(DiskError::Unsupported)),
-            _ => {}
+        let config = self.config.borrow();
+        self.check(&config, kind, offset, pieces).map_err(Refused::Failed)?;
+        if kind == Kind::Flush && !config.flush {
+            // A device without a cache has nothing to empty.
+            User { to: to.clone(), token }.answer(Ok(()));
+            return Ok(());
         }
         if self.waiting.closed() {
             return Err(Refused::Full);
         }
         let mut queues = self.queues.borrow_mut();
-        let count = queues.len();
-        let current = self.current.get();
-        let with_room = (current..current + count).map(|index| index % count).find(|&index| queues[index].has_room());
-        let Some(index) = with_room else { return Err(Refused::Full) };
-        self.current.set(index);
+        let mut current = self.current.get();
+        if !queues.get(current).is_some_and(Queue::has_room) {
+            current = queues.iter().position(Queue::has_room).ok_or(Refused::Full)?;
+            self.current.set(current);
+        }
         // It has room, and the pieces were counted.
-        let added = add(&mut queues[index], config.forgetting, kind, offset, pieces, user);
+        let user = User { to: to.clone(), token };
+        let added = add(&mut queues[current], config.forgetting, kind, offset, pieces, user);
         debug_assert!(added);
         Ok(())
     }

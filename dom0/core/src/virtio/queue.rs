@@ -2,7 +2,7 @@
 //!
 //! A slot is 2048 bytes of shared memory: a table of descriptors, the request's header and its status. With indirect descriptors
 //! (2.7.5.3) slot *n* is descriptor *n* of the queue, for ever; without, it is a fixed run of descriptors. So most of what the device reads is
-//! written once, when the queue is made: a request adds the pieces of memory, a length and an index. Nothing is allocated, and nothing
+//! written once, when the queue is made: a request adds its header, its pieces of memory and an index. Nothing is allocated, and nothing
 //! that the device writes is used for more than the number of a slot, which is checked.
 
 use alloc::vec::Vec;
@@ -131,18 +131,23 @@ impl<M: Shared, T> Queue<M, T> {
         queue
     }
 
-    /// Writes what stays the same for all requests of a slot.
+    /// Writes what stays the same for all requests of a slot: in its table the header first, then the status, which every chain ends with, and
+    /// what leads from the queue to the table.
     fn prepare(&self, slot: usize) {
         let base = slot * SLOT_BYTES;
-        let (table, at, first) = self.table(slot);
+        let (table, at, _) = self.table(slot);
         table.set64(at, self.slots.machine(base + HEADER));
-        table.set64(at + 8, tail(HEADER_BYTES, NEXT, first + 1));
+        table.set64(at + DESCRIPTOR, self.slots.machine(base + STATUS));
+        table.set64(at + DESCRIPTOR + 8, tail(1, DEVICE_WRITES, 0));
         if self.shape.indirect {
+            let length = (self.shape.pieces + 2) * DESCRIPTOR;
             self.descriptors.set64(slot * DESCRIPTOR, self.slots.machine(base));
+            self.descriptors.set64(slot * DESCRIPTOR + 8, tail(length as u32, IS_TABLE, 0));
         }
     }
 
     /// Where a slot's descriptors are: in which memory, from which byte on, and the number of the first.
+    #[inline]
     fn table(&self, slot: usize) -> (&M, usize, usize) {
         if self.shape.indirect {
             (&self.slots, slot * SLOT_BYTES, 0)
@@ -183,6 +188,7 @@ impl<M: Shared, T> Queue<M, T> {
 
     /// Puts a request for `sector` into the queue; the device reads the pieces or (`device_writes`) writes them. False if there is no room for
     /// it: then nothing happened.
+    #[inline(always)]
     pub fn add(&mut self, kind: u32, sector: u64, device_writes: bool, pieces: &[Piece], user: T) -> bool {
         let Some(slot) = self.take_slot(pieces.len()) else { return false };
         self.write(slot, kind, sector, device_writes, pieces);
@@ -206,6 +212,7 @@ impl<M: Shared, T> Queue<M, T> {
         if pieces > self.shape.pieces { None } else { self.free.pop() }
     }
 
+    #[inline(always)]
     fn write(&self, slot: u16, kind: u32, sector: u64, device_writes: bool, pieces: &[Piece]) {
         let slot = usize::from(slot);
         let base = slot * SLOT_BYTES;
@@ -213,22 +220,17 @@ impl<M: Shared, T> Queue<M, T> {
         self.slots.set64(base + HEADER + 8, sector);
         self.slots.set8(base + STATUS, UNWRITTEN);
         let (table, start, first) = self.table(slot);
+        let status = first + 1;
         let flags = if device_writes { NEXT | DEVICE_WRITES } else { NEXT };
-        let (mut at, mut next) = (start + DESCRIPTOR, first + 2);
-        for piece in pieces {
-            table.set64(at, piece.address);
-            table.set64(at + 8, tail(piece.bytes, flags, next));
-            at += DESCRIPTOR;
-            next += 1;
-        }
-        table.set64(at, self.slots.machine(base + STATUS));
-        table.set64(at + 8, tail(1, DEVICE_WRITES, 0));
-        if self.shape.indirect {
-            let length = at + DESCRIPTOR - start;
-            self.descriptors.set64(slot * DESCRIPTOR + 8, tail(length as u32, IS_TABLE, 0));
+        table.set64(start + 8, tail(HEADER_BYTES, NEXT, if pieces.is_empty() { status } else { first + 2 }));
+        for (index, piece) in (2..).zip(pieces) {
+            let next = if index == pieces.len() + 1 { status } else { first + index + 1 };
+            table.set64(start + index * DESCRIPTOR, piece.address);
+            table.set64(start + index * DESCRIPTOR + 8, tail(piece.bytes, flags, next));
         }
     }
 
+    #[inline(always)]
     fn offer(&mut self, slot: u16, user: T) {
         let at = AVAILABLE + RING + 2 * usize::from(self.added & (self.shape.size - 1));
         self.rings.set16(at, slot * self.shape.run() as u16);

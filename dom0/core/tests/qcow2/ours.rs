@@ -317,3 +317,26 @@ fn a_new_image_names_its_backing_file() {
     let info = folder.run("qemu-img info image");
     assert!(info.contains("backing file: base.raw") && info.contains("backing file format: raw"), "{info}");
 }
+
+/// A flag that says "ours alone" in a table that a snapshot shares is wrong, whoever set it.
+#[test]
+fn flags_in_shared_tables_are_not_believed() {
+    let world = World::new();
+    let below = made(&world, 2 << 20, &new(512 << 10, 16));
+    let image = world.open(&below, None, Access::ReadWrite).unwrap();
+    world.write(&*image, 0, &[1; 128 << 10]).unwrap();
+    block_on(image.take_snapshot("one", Taken::default())).unwrap();
+    let mut file = below.contents();
+    let at = |file: &[u8], offset: usize| u64::from_be_bytes(file[offset..offset + 8].try_into().unwrap()) & 0x00ff_ffff_ffff_fe00;
+    let l2 = at(&file, at(&file, 40) as usize) as usize;
+    file[l2] |= 0x80;
+    file[l2 + 8] |= 0x80;
+    let image = world.open(&world.disk(file), None, Access::ReadWrite).unwrap();
+    assert_eq!(block_on(image.check()).unwrap().false_flags, 2);
+    // The first write copies the table, the second goes by the copy.
+    world.write(&*image, 0, &[2; 4096]).unwrap();
+    world.write(&*image, 64 << 10, &[3; 4096]).unwrap();
+    block_on(image.flush()).unwrap();
+    block_on(image.apply_snapshot("one")).unwrap();
+    assert_eq!(world.read(&*image, 0, 128 << 10).unwrap(), vec![1; 128 << 10]);
+}

@@ -3,13 +3,14 @@
 //! The disk below serves some requests and then no more; of the sectors that were written since its last flush any part survives.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use domus_dom0_core::block::fake::{FakeDisk, block_on};
 use domus_dom0_core::block::{Disk, SharedDisk};
-use domus_dom0_core::qcow2::{Access, Image, New, Taken, create};
+use domus_dom0_core::qcow2::{Access, Image, New, Report, Taken, create};
 use proptest::prelude::*;
 
-use crate::support::{Numbers, World};
+use crate::support::{Folder, Numbers, World};
 
 /// Sectors of the guest's disk.
 const SECTORS: u64 = 512;
@@ -59,6 +60,27 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What `create` does not make. It is the same every time.
+fn version_2() -> Vec<u8> {
+    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
+    let image = IMAGE.get_or_init(|| {
+        let folder = Folder::new("version-2");
+        folder.run(&format!("qemu-img create -q -f qcow2 -o compat=0.10,cluster_size=4k image {}", SECTORS * 512));
+        let mut file = folder.read("image");
+        file.resize((ROOM * 512) as usize, 0xee);
+        file
+    });
+    image.clone()
+}
+
+/// No data is in danger. Only the flags of version 2 may be missing where snapshots were being changed.
+fn sound(image: &Image) -> Result<Report, TestCaseError> {
+    let report = block_on(image.check()).unwrap();
+    let flags = if image.header().version == 2 { report.false_flags } else { report.flags };
+    prop_assert_eq!((report.uncounted, report.damaged, flags), (0, 0, 0));
+    Ok(report)
+}
+
 struct Run {
     world: World,
     below: std::rc::Rc<FakeDisk>,
@@ -70,15 +92,21 @@ struct Run {
 }
 
 impl Run {
+    /// With clusters of 2^bits bytes; 0 stands for an image of version 2.
     fn new(cluster_bits: u32, with_backing: bool) -> Self {
         let world = World::new();
         let base: Vec<u64> = (0..SECTORS / 2).map(|sector| 1 << 40 | sector).collect();
         let backing = with_backing.then(|| -> SharedDisk { world.disk(fill(&base)) });
-        let below = world.disk(vec![0xee; (ROOM * 512) as usize]);
+        let below = world.disk(vec![if with_backing { 0xee } else { 0 }; (ROOM * 512) as usize]);
         let shared: SharedDisk = below.clone();
         let backing_name = with_backing.then(|| ("base".to_owned(), "raw".to_owned()));
         let new = New { virtual_bytes: SECTORS * 512, cluster_bits, backing: backing_name };
-        block_on(create(&shared, &world.shared(), &new)).unwrap();
+        let below = if cluster_bits == 0 {
+            world.disk(version_2())
+        } else {
+            block_on(create(&shared, &world.shared(), &new)).unwrap();
+            below
+        };
         let image = world.open(&below, backing.clone(), Access::ReadWrite).unwrap();
         let shown = |sector: u64| if with_backing && sector < SECTORS / 2 { 1 << 40 | sector } else { 0 };
         let model = Model((0..SECTORS).map(|sector| vec![shown(sector)]).collect());
@@ -184,12 +212,10 @@ impl Run {
         let below = self.world.disk(file);
         let looked = self.world.open(&below, self.backing.clone(), Access::ReadOnly).unwrap();
         if !looked.header().dirty {
-            let report = block_on(looked.check()).unwrap();
-            prop_assert!(report.is_sound(), "{report:?}");
+            sound(&looked)?;
         }
         let image = self.world.open(&below, self.backing.clone(), Access::ReadWrite).unwrap();
-        let report = block_on(image.check()).unwrap();
-        prop_assert!(report.is_sound(), "opened: {report:?}");
+        sound(&image)?;
         for (sector, found) in self.sectors(&image).into_iter().enumerate() {
             prop_assert!(self.model.0[sector].contains(&found), "sector {sector}: {found:#x}, not of {:x?}", self.model.0[sector]);
         }
@@ -197,8 +223,7 @@ impl Run {
             block_on(image.apply_snapshot(&format!("s{name}"))).unwrap();
             prop_assert_eq!(&self.sectors(&image), content, "snapshot {}", name);
         }
-        let report = block_on(image.check()).unwrap();
-        prop_assert!(report.is_sound(), "at last: {report:?}");
+        sound(&image)?;
         Ok(())
     }
 }
@@ -217,25 +242,64 @@ fn numbers(bytes: &[u8]) -> Vec<u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_flushed_survives(
         ops in proptest::collection::vec(op(), 1..40),
-        good_for in 1..400u64,
-        bits in prop_oneof![Just(9u32), Just(12), Just(14)],
+        good_for in 1..160u64,
+        bits in prop_oneof![Just(9u32), Just(12), Just(14), Just(0)],
         with_backing: bool,
         seed: u64,
     ) {
-        let mut run = Run::new(bits, with_backing);
+        let mut run = Run::new(bits, with_backing && bits != 0);
         run.below.good_for.set(Some(good_for));
         let all = ops.iter().all(|op| run.step(op));
         run.below.good_for.set(None);
         if all {
             prop_assert_eq!(run.sectors(&run.image), run.model.now());
-            let report = block_on(run.image.check()).unwrap();
-            prop_assert!(report.is_sound() && report.leaked == 0, "{:?}", report);
+            prop_assert_eq!(sound(&run.image)?.leaked, 0);
         }
         run.after_power_cut(seed)?;
+        run.after_power_cut(seed ^ 1)?;
     }
+}
+
+/// QEMU counts as we do, and finds nothing worse than leaks.
+#[test]
+fn qemu_finds_no_corruption_after_a_loss_of_power() {
+    let folder = Folder::new("cut");
+    let mut looked_at = 0;
+    for seed in 0..24 {
+        let mut numbers = Numbers(seed);
+        let mut run = Run::new([9, 12, 14][seed as usize % 3], false);
+        run.below.good_for.set(Some(20 + numbers.below(200)));
+        // Ordinary requests, and at last a snapshot that may be cut.
+        while run.below.good_for.get() != Some(0) {
+            let (at, length) = (numbers.below(SECTORS - 64), 1 + numbers.below(64));
+            let op = match numbers.below(12) {
+                0..8 => Op::Write { at, count: length },
+                8 | 9 => Op::Discard { at, count: length },
+                10 => Op::Flush,
+                _ => Op::Take(numbers.below(3) as u8),
+            };
+            if !run.step(&op) {
+                break;
+            }
+        }
+        let file = run.below.after_power_cut(|_| numbers.below(2) == 0);
+        let image = run.world.open(&run.world.disk(file.clone()), None, Access::ReadOnly).unwrap();
+        if image.header().dirty {
+            continue;
+        }
+        let leaked = block_on(image.check()).unwrap().leaked;
+        folder.write("image", &file);
+        let report = folder.try_run("qemu-img check image").unwrap_or_else(|report| report);
+        assert!(!report.contains("ERROR") && !report.contains("corrupt"), "seed {seed}: {report}");
+        let found = report.lines().find_map(|line| line.strip_suffix(" leaked clusters were found on the image."));
+        let found: u64 = found.map_or(0, |number| number.parse().unwrap());
+        assert_eq!(found, leaked, "seed {seed}: {report}");
+        looked_at += 1;
+    }
+    assert!(looked_at > 12, "{looked_at} of 24 were not in the middle of a snapshot");
 }

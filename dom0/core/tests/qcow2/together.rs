@@ -215,6 +215,62 @@ fn what_an_abandoned_write_may_still_reach_is_not_given_out() {
     assert!(report.is_sound() && report.leaked == 1, "{report:?}");
 }
 
+/// The same for what was given up while the write was under way.
+#[test]
+fn nor_is_what_was_given_up_before_it_was_abandoned() {
+    let world = World::new();
+    let (_, image) = slow_image(&world, 1, 16);
+    let cluster = vec![7; 64 << 10];
+    world.write(&*image, 0, &cluster).unwrap();
+    let Place::At { offset, .. } = image.place(0, 4096, true) else { panic!("it is there") };
+    let mut context = Context::from_waker(Waker::noop());
+    let request = loop {
+        let mut request = write(&world, &image, 0, vec![9; 8]);
+        if request.as_mut().poll(&mut context).is_pending() {
+            break request;
+        }
+    };
+    block_on(image.discard(0, 64 << 10)).unwrap();
+    block_on(image.flush()).unwrap();
+    drop(request);
+    for index in 0..3 {
+        world.write(&*image, index << 16, &cluster).unwrap();
+        block_on(image.flush()).unwrap();
+        assert!(matches!(image.place(index << 16, 4096, true), Place::At { offset: other, .. } if other != offset));
+    }
+}
+
+/// A write that fills a cluster while a snapshot is restored does not bring back what surrounded it before.
+#[test]
+fn a_restored_disk_is_not_mixed_with_the_old_one() {
+    for polls in 0..40 {
+        let world = World::new();
+        let (_, image) = slow_image(&world, polls, 16);
+        world.write(&*image, 0, &[1; 64 << 10]).unwrap();
+        block_on(image.take_snapshot("old", Default::default())).unwrap();
+        world.write(&*image, 0, &[2; 64 << 10]).unwrap();
+        block_on(image.take_snapshot("new", Default::default())).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let restored = image.clone();
+        let mut requests = vec![write(&world, &image, 3, vec![9])];
+        let begun = (0..polls / 2).all(|_| requests[0].as_mut().poll(&mut context).is_pending());
+        requests.push(Box::pin(async move {
+            restored.apply_snapshot("old").await.unwrap();
+            Ok(())
+        }));
+        if !begun {
+            // It ended before.
+            drop(requests.remove(0));
+        }
+        drive(&mut requests, &mut Numbers(polls), 0);
+        let found = sectors(&world, &image);
+        let one = u64::from_le_bytes([1; 8]);
+        assert!((0..128).all(|sector| found[sector] == one || (sector == 3 && found[3] == 9)), "{polls}: {:x?}", &found[..5]);
+        let report = block_on(image.check()).unwrap();
+        assert!(report.is_sound(), "{report:?}");
+    }
+}
+
 /// Polls at random until all have ended; of ten, so many are dropped on the way.
 fn drive(requests: &mut Vec<Request>, numbers: &mut Numbers, dropped: u64) {
     let mut context = Context::from_waker(Waker::noop());
