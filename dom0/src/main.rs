@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod blkback;
 mod block;
 mod devices;
 mod domains;
@@ -15,7 +16,6 @@ mod hal;
 mod log;
 mod power;
 mod shell;
-#[expect(dead_code, reason = "the seam that the block back end is joined to next")]
 mod storage;
 mod terminal;
 

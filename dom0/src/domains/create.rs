@@ -17,7 +17,8 @@ use pv_guest_sdk::{events, time};
 use super::build::{self, Built, Files, Ground};
 use super::error::{Error, Result};
 use super::table::{self, Domain};
-use super::{consoles, end, xenstored};
+use super::{consoles, disks, end, xenstored};
+use crate::blkback;
 use crate::hal::{control, foreign};
 use crate::storage;
 
@@ -34,7 +35,11 @@ pub async fn create(config: DomainConfig, paused: bool) -> Result<DomId> {
     let domid = made.domid as DomId;
     table::insert(domid, Domain { config: config.clone(), uuid, state: State::Building, since: time::now() });
     let unfinished = Unfinished(domid);
-    furnish(&config, uuid, files.files(), &made).await?;
+    if let Err(error) = furnish(&config, uuid, files.files(), &made).await {
+        drop(unfinished);
+        blkback::ended(domid).await;
+        return Err(error);
+    }
     core::mem::forget(unfinished);
     start(domid, paused)?;
     Ok(domid)
@@ -133,6 +138,9 @@ async fn furnish(config: &DomainConfig, uuid: [u8; 16], files: Files<'_>, made: 
     foreign::pin_top_table(domid, built.root).map_err(Error::refused("accept the domain's page tables"))?;
     foreign::seed_grants(domid, built.console, built.store).map_err(Error::refused("set up the domain's grants"))?;
     connect(config, uuid, &ground, &built)?;
+    for disk in &config.disks {
+        disks::attach(domid, &config.name, disk).await?;
+    }
     let mut context = image::context::vcpu_context(&built.kernel, &built.plan, built.root);
     control::set_context(domid.into(), 0, &mut context).map_err(Error::refused("accept the domain's first state"))
 }

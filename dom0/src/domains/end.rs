@@ -12,6 +12,7 @@ use pv_guest_sdk::{events, println, time};
 use super::error::{Error, Result};
 use super::table;
 use super::{consoles, create, notices, xenstored};
+use crate::blkback;
 use crate::hal::bell::Bell;
 use crate::hal::{control, tasks};
 
@@ -82,6 +83,8 @@ async fn settle(id: DomId, reason: Reason) {
         }
         Action::Restart => {
             tear_down(id, true);
+            // Its disks are wanted again.
+            blkback::ended(id).await;
             if let Err(error) = create::create(config.clone(), false).await {
                 notices::set(name, format!("{name} {what} and could not be started again: {error}"));
                 consoles::end(name);
@@ -112,7 +115,8 @@ pub fn destroy(id: DomId) -> Result {
     Ok(())
 }
 
-/// Takes back everything that a domain has: services first, so that none of its frames is mapped when the hypervisor takes them.
+/// Takes back everything that a domain has: services first, so that none of its frames is mapped when the hypervisor takes them. Only its
+/// disks may take longer, see [`blkback::ended`]: frames that a device still writes go when that is done.
 pub fn tear_down(id: DomId, begin_again: bool) {
     let Some(domain) = table::with(|table| {
         table.get_mut(&id).map(|domain| {
@@ -122,6 +126,7 @@ pub fn tear_down(id: DomId, begin_again: bool) {
     }) else {
         return;
     };
+    blkback::begin_end(id);
     consoles::detach(id, begin_again);
     xenstored::detach(id, &domain);
     let mut request = abi::control::Domain { domid: id.into(), ..Default::default() };

@@ -8,6 +8,7 @@ mod attach;
 mod build;
 mod consoles;
 mod create;
+mod disks;
 mod end;
 mod error;
 mod handle;
@@ -18,7 +19,7 @@ mod store;
 mod store_ring;
 mod table;
 mod view;
-mod xenstored;
+pub mod xenstored;
 
 use embassy_executor::Spawner;
 

@@ -9,11 +9,16 @@ use dom0_core::toolstack::{Reason, Request, State, home};
 use super::error::{Error, Result};
 use super::table::{self, CHANGED};
 use super::{end, xenstored};
+use crate::blkback;
 use crate::hal::control;
 
 /// Ends a domain at once, without asking it.
-pub fn destroy(domain: &DomainRef) -> Result {
-    end::destroy(table::resolve_guest(domain)?)
+pub async fn destroy(domain: &DomainRef) -> Result {
+    let id = table::resolve_guest(domain)?;
+    end::destroy(id)?;
+    // Others can have its disks when this is over.
+    blkback::ended(id).await;
+    Ok(())
 }
 
 /// Stops a domain's vCPUs.

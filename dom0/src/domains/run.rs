@@ -9,7 +9,7 @@ use dom0_core::config;
 use dom0_core::fs::normalise;
 use dom0_core::render::{self, DomainRow, HostInfo};
 
-use super::{attach, create, list, machine, request, store, view};
+use super::{attach, create, disks, list, machine, request, store, view};
 use crate::hal::control;
 use crate::{storage, terminal};
 
@@ -20,7 +20,8 @@ type Result = core::result::Result<(), String>;
 pub async fn run(command: Dom) -> Result {
     match command {
         Dom::Create { console, paused, file, overrides } => make(console, paused, &file, &overrides).await,
-        Dom::Destroy(domain) => Ok(request::destroy(&domain)?),
+        Dom::Destroy(domain) => Ok(request::destroy(&domain).await?),
+        Dom::Block(command) => disks::run(command).await,
         Dom::Pause(domain) => Ok(request::pause(&domain)?),
         Dom::Unpause(domain) => Ok(request::unpause(&domain)?),
         Dom::Reboot { domain, wait } => restart(&domain, wait).await,
@@ -45,10 +46,6 @@ async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, Str
     let parsed = config::parse(text, overrides).map_err(|message| format!("{path}: {message}"))?;
     for warning in &parsed.warnings {
         terminal::print(&format!("{path}: warning: {warning}\n"));
-    }
-    if let Some(disk) = parsed.config.disks.first() {
-        // Better none than a domain that lacks it.
-        return Err(format!("{path}: disk {}: disks are not attached yet; boot from a ramdisk (`ramdisk`) and remove the key", disk.vdev));
     }
     let name = parsed.config.name.clone();
     create(parsed.config, paused).await?;

@@ -17,6 +17,7 @@ use pv_guest_sdk::time;
 
 use super::error::{Error, Result};
 use super::store_ring::{BadIndex, StoreRing};
+use crate::hal::bell::Bell;
 use crate::hal::ports::ReadyPorts;
 use crate::hal::tasks;
 
@@ -50,6 +51,9 @@ struct Service {
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
 static READY: ReadyPorts = ReadyPorts::new();
 
+/// Rung when a watch of Dom0's own has fired.
+static FIRED: Bell = Bell::new();
+
 fn with_service<T>(act: impl FnOnce(&mut Service) -> T) -> T {
     let mut service = SERVICE.lock();
     let service = service.get_or_insert_with(Service::new);
@@ -80,6 +84,39 @@ pub fn with<T>(act: impl FnOnce(&mut Server) -> T) -> T {
         service.send_all();
         result
     })
+}
+
+/// A watch of Dom0's own. Dropping it ends it.
+pub struct Watch(ConnId);
+
+impl Watch {
+    /// Watches a path and what is below it. It counts as changed at first.
+    pub fn new(path: &str) -> Self {
+        Self(with(|server| {
+            let conn = server.connect(dom0_core::xenstore::DOM0);
+            // Dom0 has no quota, and the connection no other watch.
+            let _ = server.watch(conn, path, b"");
+            conn
+        }))
+    }
+
+    /// Waits until something there changes, or has changed since this was last asked.
+    pub async fn changed(&self) {
+        FIRED.wait_for(|| with(|server| self.take(server).then_some(()))).await;
+    }
+
+    /// Takes all events; whether there were any.
+    fn take(&self, server: &mut Server) -> bool {
+        let first = server.next_event(self.0).is_some();
+        while server.next_event(self.0).is_some() {}
+        first
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        with(|server| server.disconnect(self.0));
+    }
 }
 
 /// Begins to serve a new domain: its ring's frame, and its port, which waits for us.
@@ -212,8 +249,12 @@ impl Service {
     /// Sends to all that the server names.
     fn send_all(&mut self) {
         while let Some(conn) = self.server.next_with_output() {
-            if let Some(domid) = self.by_conn.get(&conn).copied() {
-                self.send(domid);
+            match self.by_conn.get(&conn).copied() {
+                Some(domid) => {
+                    self.send(domid);
+                }
+                // Those of Dom0 itself fetch what is theirs.
+                None => FIRED.ring(),
             }
         }
     }

@@ -1,11 +1,13 @@
 //! All of Dom0's `unsafe`: the executor's wake-up, critical sections, and windows onto other domains' memory.
 
 pub mod bell;
+pub mod block_ring;
 pub mod control;
 pub mod dma;
-#[allow(dead_code, reason = "tasks of devices come next")]
+pub mod doorbell;
 pub mod executor;
 pub mod foreign;
+pub mod grant_pages;
 pub mod guest_memory;
 pub mod local;
 pub mod pci;

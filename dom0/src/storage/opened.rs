@@ -28,9 +28,9 @@ impl Opened {
         self.opened.disk()
     }
 
-    /// A physical disk that bytes lie on, by the number that [`dom0_core::block::Place::At`] has.
-    pub fn device(&self, number: u32) -> Option<&Rc<dyn QuickDisk>> {
-        self.devices.iter().find(|(known, _)| *known == number).map(|(_, device)| device)
+    /// The physical disks that bytes lie on, by their numbers.
+    pub fn devices(&self) -> &[(u32, Rc<dyn QuickDisk>)] {
+        &self.devices
     }
 
     /// Ends the use of the disk. Nothing of it may be under way any more; others can claim it when this is over.

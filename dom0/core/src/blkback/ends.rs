@@ -7,7 +7,7 @@ use abi::blkif::{Request, Response, Segment};
 
 use super::slots::Slot;
 use crate::block::quick::QuickDisk;
-use crate::block::{Disk, Piece};
+use crate::block::{Disk, Piece, Traffic};
 
 /// The front end has published an index that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,9 @@ pub trait Host {
 
     /// A physical disk by its number.
     fn device(&self, number: u32) -> Option<&dyn QuickDisk>;
+
+    /// What to enter before asking the disk for a place ([`Disk::traffic`]).
+    fn traffic(&self) -> Option<&Traffic>;
 
     /// Fills memory with zeroes.
     fn zero(&self, into: &[Piece]);

@@ -5,7 +5,7 @@ use alloc::{boxed::Box, vec::Vec};
 use super::request::{Fault, Order};
 use super::slots::Slot;
 use super::stats::Kind;
-use crate::block::Piece;
+use crate::block::{Lane, Piece};
 
 /// The number of a request in flight, which the disk gives back.
 pub type Token = u16;
@@ -29,6 +29,10 @@ pub struct Flight {
     pub given: u64,
     /// Parts under way.
     pub parts: u32,
+    /// Those of them that physical disks have.
+    pub quick_parts: u32,
+    /// What was entered for them.
+    pub lane: Option<Lane>,
     /// Something has gone wrong.
     pub failed: bool,
     /// It was found wrong in itself when its segments had been read.
@@ -77,6 +81,7 @@ impl Flights {
         (flight.id, flight.operation, flight.kind, flight.order) = (id, operation, kind, Order::None);
         (flight.offset, flight.bytes, flight.given, flight.parts) = (0, 0, 0, 0);
         (flight.failed, flight.refused, flight.descriptors) = (false, None, 0);
+        (flight.quick_parts, flight.lane) = (0, None);
         (flight.quick, flight.free) = (true, false);
         Some(token)
     }

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use super::ends::Host;
 use super::faults::{Dice, Fate};
-use super::flight::Token;
+use super::flight::{Flight, Token};
 use super::job::{Job, Work};
-use super::queue::Queue;
+use super::queue::{QUICK, Queue};
 use super::request::{Limits, Order};
 use super::stats::Kind;
 use crate::block::quick::{self, QuickDisk, Refused};
@@ -85,6 +85,11 @@ impl Queue {
         }
     }
 
+    /// Whether requests wait for room on a disk.
+    pub fn is_stalled(&self) -> bool {
+        !self.stalled.is_empty()
+    }
+
     /// The disk that requests wait for, and how many pieces the first of them has.
     pub fn waits_for<H: Host>(&mut self, host: &H) -> Option<(u32, usize)> {
         let token = *self.stalled.front()?;
@@ -106,8 +111,19 @@ impl Queue {
         }
     }
 
-    /// Gives the disk what it was not given yet. Between asking where the bytes lie and submitting nothing else happens.
+    /// Gives the disk what it was not given yet. Between asking where the bytes lie and submitting nothing else happens, and who has submitted
+    /// stays in the traffic until that is done.
     fn give<H: Host>(&mut self, token: Token, host: &H) -> Given {
+        let flight = self.flights.get(token);
+        if flight.lane.is_none() {
+            flight.lane = host.traffic().map(|traffic| traffic.enter());
+        }
+        let given = self.give_parts(token, host);
+        self.flights.get(token).leave(host);
+        given
+    }
+
+    fn give_parts<H: Host>(&mut self, token: Token, host: &H) -> Given {
         loop {
             let flight = self.flights.get(token);
             if flight.given >= flight.bytes {
@@ -153,13 +169,13 @@ impl Queue {
     /// Submits the next `bytes` of a request, which lie at `offset` of a physical disk, in as many pieces as it wants.
     fn submit(&mut self, token: Token, disk: &dyn QuickDisk, offset: u64, bytes: u64) -> Given {
         let flight = self.flights.get(token);
-        let limits = disk.limits();
+        let (limits, tag) = (disk.limits(), QUICK | u64::from(token));
         let kind = if flight.kind == Kind::Write { quick::Kind::Write } else { quick::Kind::Read };
         let whole = bytes == flight.bytes && flight.bytes <= limits.bytes && flight.pieces.len() <= limits.pieces && !flight.failed;
         if whole {
-            return match disk.submit(kind, offset, &flight.pieces, &self.completions, token.into()) {
+            return match disk.submit(kind, offset, &flight.pieces, &self.completions, tag) {
                 Ok(()) => {
-                    (flight.given, flight.parts) = (bytes, flight.parts + 1);
+                    flight.part_given(bytes);
                     Given::All
                 }
                 Err(refused) => flight.refused_by_disk(refused),
@@ -170,8 +186,8 @@ impl Queue {
             let length = fitting(&flight.pieces, flight.given, bytes - done, &limits);
             self.scratch.clear();
             self.scratch.extend(cut(&flight.pieces, flight.given, length));
-            match disk.submit(kind, offset + done, &self.scratch, &self.completions, token.into()) {
-                Ok(()) => (flight.given, flight.parts) = (flight.given + length, flight.parts + 1),
+            match disk.submit(kind, offset + done, &self.scratch, &self.completions, tag) {
+                Ok(()) => flight.part_given(length),
                 Err(refused) => return flight.refused_by_disk(refused),
             }
             done += length;
@@ -189,7 +205,23 @@ impl Queue {
     }
 }
 
-impl super::flight::Flight {
+impl Flight {
+    fn part_given(&mut self, bytes: u64) {
+        self.given += bytes;
+        self.parts += 1;
+        self.quick_parts += 1;
+    }
+
+    /// Leaves the traffic if no physical disk has a part of it.
+    pub(super) fn leave<H: Host>(&mut self, host: &H) {
+        if self.quick_parts == 0
+            && let Some(lane) = self.lane.take()
+            && let Some(traffic) = host.traffic()
+        {
+            traffic.leave(lane);
+        }
+    }
+
     fn refused_by_disk(&mut self, refused: Refused) -> Given {
         match refused {
             Refused::Full => Given::Full,

@@ -16,7 +16,7 @@ use super::ends::{Corrupt, Grants, Host, Page, Ring, Want};
 use super::slots::Slot;
 use crate::block::fake::{FakeBuffer, FakeDisk, FakeMemory, block_on};
 use crate::block::quick::{Completions, Kind, Limits, QuickDisk, Refused};
-use crate::block::{Buffer, Disk, DiskError, Doing, Info, Memory, Piece, Place, length};
+use crate::block::{Buffer, Disk, DiskError, Doing, Info, Memory, Piece, Place, Traffic, length};
 
 /// Bytes of a page.
 pub const PAGE: usize = 4096;
@@ -129,6 +129,7 @@ pub struct PlayedDisk {
     pub depth: Cell<usize>,
     pub pieces: usize,
     pub kicks: Cell<usize>,
+    pub traffic: Rc<Traffic>,
     /// What lies in the 64 KiB from each multiple of it on: physically there, nowhere, or only the slow way.
     pub layout: Vec<u8>,
 }
@@ -141,7 +142,7 @@ impl PlayedDisk {
         let disk = FakeDisk::new(memory, 0, contents);
         let (memory, mapped) = (memory.clone(), grants.mapped.clone());
         let (depth, kicks) = (Cell::new(usize::MAX), Cell::new(0));
-        Self { disk, memory, mapped, submitted: RefCell::default(), depth, pieces: 8, kicks, layout }
+        Self { disk, memory, mapped, submitted: RefCell::default(), depth, pieces: 8, kicks, traffic: Traffic::new(), layout }
     }
 
     pub fn under_way(&self) -> usize {
@@ -238,6 +239,10 @@ impl Host for PlayedDisk {
 
     fn device(&self, number: u32) -> Option<&dyn QuickDisk> {
         (number == 7).then_some(self)
+    }
+
+    fn traffic(&self) -> Option<&Traffic> {
+        Some(&self.traffic)
     }
 
     fn zero(&self, into: &[Piece]) {

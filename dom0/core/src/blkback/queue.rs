@@ -27,6 +27,9 @@ const BATCH: usize = 64;
 /// Idle pages that give way at a time when there is no slot.
 const EVICTED: usize = 32;
 
+/// Beside the token: a physical disk has had the part.
+pub(super) const QUICK: u64 = 1 << 32;
+
 /// How a turn went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
@@ -132,7 +135,7 @@ impl Queue {
     ) -> Result<Turn, Corrupt> {
         let (limits, dice) = device;
         while let Some((token, result)) = self.completions.take() {
-            self.part_done(token as Token, result);
+            self.part_done(token, result, host);
         }
         self.resume(host);
         let taken = if take { self.take(ring, grants, host, (limits, dice)) } else { Ok(false) };
@@ -386,9 +389,14 @@ impl Queue {
     }
 
     /// Takes up that a part of a request has come back.
-    fn part_done(&mut self, token: Token, result: Result<(), DiskError>) {
+    fn part_done<H: Host>(&mut self, tag: u64, result: Result<(), DiskError>, host: &H) {
+        let token = tag as Token;
         let flight = self.flights.get(token);
         flight.failed |= result.is_err();
+        if tag & QUICK != 0 {
+            flight.quick_parts -= 1;
+            flight.leave(host);
+        }
         self.part_over(token);
     }
 

@@ -1,6 +1,5 @@
 //! The queue, by example and with front ends that say anything.
 
-use alloc::rc::Rc;
 use std::vec;
 use std::vec::Vec;
 
@@ -362,7 +361,11 @@ proptest! {
                     rig.ask(Request { id: asked, ..request });
                 }
                 Step::Ask(_) => {}
-                Step::Turn => rig.turn(),
+                Step::Turn => {
+                    rig.turn();
+                    // Whoever moves data now has to wait exactly while the device has something.
+                    prop_assert_eq!(rig.disk.traffic.passed(rig.disk.traffic.moment()), rig.disk.under_way() == 0);
+                }
                 Step::Device(which) => rig.disk.do_one(which),
                 Step::Job(which) => rig.run_job(which),
                 Step::Scribble(page, byte) => rig.grants.page(page).set(0, &[byte; 256]),

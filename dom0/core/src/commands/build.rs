@@ -152,7 +152,7 @@ fn text(m: &Matches, index: usize) -> Result<String, String> {
     m.argument(index).map(String::from).ok_or_else(|| String::from("an argument is missing"))
 }
 
-fn domain(m: &Matches) -> Result<DomainRef, String> {
+pub(super) fn domain(m: &Matches) -> Result<DomainRef, String> {
     domain_ref(m.argument(0).unwrap_or_default())
 }
 

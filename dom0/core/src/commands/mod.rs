@@ -3,6 +3,7 @@
 //!
 //! [`parse`] turns a line into a [`Command`]; carrying it out is the kernel's.
 
+mod block;
 mod build;
 mod build_disk;
 mod disk;
@@ -17,6 +18,7 @@ mod tests;
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
+pub use block::Block;
 pub use disk::{DiskCommand, NewSize, SnapshotAction};
 pub use help::{help, overview};
 pub use table::{Argument, DISK, DOM, OptionSpec, SHELL, Spec, XENSTORE};

@@ -145,3 +145,26 @@ proptest! {
         let _ = complete(&line);
     }
 }
+
+#[test]
+fn disks_at_run_time() {
+    use crate::blkback::faults::Faults;
+    use crate::config::{DiskSpec, Vdev};
+    let disk = DiskSpec::parse("phy:/dev/vdb,xvdb,w").unwrap();
+    assert_eq!(dom("dom block-attach linux phy:/dev/vdb,xvdb,w"), Dom::Block(Block::Attach { domain: name("linux"), disk }));
+    assert_eq!(dom("dom block-list 3 --json"), Dom::Block(Block::List { domain: DomainRef::Id(3), json: true }));
+    let vdev = Vdev::parse("xvdb").unwrap();
+    assert_eq!(
+        dom("dom block-detach linux 51728 --force"),
+        Dom::Block(Block::Detach { domain: name("linux"), vdev: vdev.clone(), force: true })
+    );
+    let faults = Faults { errors: 100, short: 0, delay_ms: 20 };
+    assert_eq!(
+        dom("dom block-faults linux xvdb --errors 100 --delay 20"),
+        Dom::Block(Block::Faults { domain: name("linux"), vdev, faults })
+    );
+    assert!(error("dom block-attach linux /dev/vdb").starts_with("disk "), "{}", error("dom block-attach linux /dev/vdb"));
+    assert!(error("dom block-detach linux xvd").contains("xvda"));
+    assert!(error("dom block-faults linux xvda --errors 0").contains("from 1"));
+    assert!(error("dom block-faults linux xvda --delay 300001").contains("to 300000"));
+}

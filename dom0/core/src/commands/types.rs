@@ -5,6 +5,7 @@ use core::fmt;
 
 use abi::DomId;
 
+use super::block::Block;
 use super::disk::DiskCommand;
 
 /// What a line asks for.
@@ -135,6 +136,8 @@ pub enum Dom {
         /// Whether to wait until it runs again.
         wait: bool,
     },
+    /// Handle a domain's disks.
+    Block(Block),
     /// Print the hypervisor's log.
     Dmesg,
     /// Work with images of disks.

@@ -1,13 +1,53 @@
 //! `dom` and what is below it.
 
 use super::{Argument, DISK, OptionSpec, PLAIN, Spec, many, optional, required, switch, value};
-use crate::commands::build;
+use crate::commands::{block, build};
 
 const DOMAIN: Argument = required("DOMAIN", "the domain's name or number");
+const VDEV: Argument = required("VDEV", "the disk as the domain knows it, such as xvda");
 const JSON: OptionSpec = switch(None, "--json", "print JSON, for scripts");
 
 /// Subcommands of `dom`.
 pub static DOM: &[Spec] = &[
+    Spec {
+        name: "block-attach",
+        about: "give a domain a disk while it runs",
+        arguments: &[DOMAIN, required("DISK", "the disk, as `disk` has it in a configuration: TARGET,VDEV,ACCESS")],
+        example: "dom block-attach linux phy:/dev/vdb,xvdb,w",
+        build: block::attach,
+        ..PLAIN
+    },
+    Spec {
+        name: "block-detach",
+        about: "take a disk away from a domain, when its kernel has let go of it",
+        options: &[switch(None, "--force", "take it at once; what the domain has not written is lost")],
+        arguments: &[DOMAIN, VDEV],
+        example: "dom block-detach linux xvdb",
+        build: block::detach,
+        ..PLAIN
+    },
+    Spec {
+        name: "block-faults",
+        about: "make a domain's disk fail or slow on purpose; without options it works again",
+        options: &[
+            value("--errors", "N", "one in N requests fails"),
+            value("--short", "N", "one in N reads and writes is done by half and fails"),
+            value("--delay", "MS", "every request takes so many milliseconds more"),
+        ],
+        arguments: &[DOMAIN, VDEV],
+        example: "dom block-faults linux xvda --errors 100 --delay 20",
+        build: block::faults,
+        ..PLAIN
+    },
+    Spec {
+        name: "block-list",
+        about: "show a domain's disks and what they have done",
+        options: &[JSON],
+        arguments: &[DOMAIN],
+        example: "dom block-list linux",
+        build: block::list,
+        ..PLAIN
+    },
     Spec {
         name: "console",
         about: "attach to a domain's console; Ctrl-] leaves it",

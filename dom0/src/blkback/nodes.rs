@@ -1,0 +1,68 @@
+//! The nodes of devices in xenstore.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use abi::DomId;
+use abi::xenbus::UNKNOWN;
+use dom0_core::blkback::connect::{self, Connection};
+use dom0_core::blkback::features::Node;
+use dom0_core::config::DiskSpec;
+use dom0_core::toolstack::{backend, backends, disk_nodes, frontend};
+
+use crate::domains::xenstored;
+
+/// Makes both ends' nodes.
+///
+/// # Errors
+/// What xenstore says.
+pub fn add(domid: DomId, spec: &DiskSpec) -> Result<(), String> {
+    xenstored::with(|server| server.plant(disk_nodes(domid, spec))).map_err(|error| format!("xenstore: {error}"))
+}
+
+/// Removes both ends' nodes, and the folder of the domain's disks with the last.
+pub fn remove(domid: DomId, number: u32) {
+    xenstored::with(|server| {
+        server.remove(&frontend(domid, number));
+        server.remove(&backend(domid, number));
+        if server.list(&backends(domid)).is_some_and(|left| left.is_empty()) {
+            server.remove(&backends(domid));
+        }
+    });
+}
+
+/// The front end's state; unknown if it says none.
+pub fn their_state(domid: DomId, number: u32) -> u32 {
+    let path = frontend(domid, number) + "/state";
+    xenstored::with(|server| str::from_utf8(server.read(&path)?).ok()?.trim_end_matches('\0').trim().parse().ok()).unwrap_or(UNKNOWN)
+}
+
+/// What the front end says of its rings.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn their_connection(domid: DomId, number: u32) -> Result<Connection, String> {
+    let front = frontend(domid, number);
+    // All of it at one time.
+    xenstored::with(|server| {
+        connect::read(|node| {
+            let value = server.read(&format!("{front}/{node}"))?;
+            Some(String::from_utf8_lossy(value).trim_end_matches('\0').into())
+        })
+    })
+}
+
+/// Writes nodes of the back end's. They are Dom0's, so nothing is in the way.
+pub fn write(domid: DomId, number: u32, nodes: &[Node]) {
+    let back = backend(domid, number);
+    xenstored::with(|server| {
+        for (name, value) in nodes {
+            let _ = server.write(&format!("{back}/{name}"), value.as_bytes());
+        }
+    });
+}
+
+/// Writes the back end's state. Who watches it is told, even if it is the same as before.
+pub fn write_state(domid: DomId, number: u32, state: u32) {
+    write(domid, number, &[("state", state.to_string())]);
+}

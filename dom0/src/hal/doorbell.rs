@@ -1,0 +1,64 @@
+//! Event channels that one task each waits for.
+
+use alloc::collections::BTreeMap;
+use core::task::Waker;
+
+use abi::Errno;
+use pv_guest_sdk::events::{self, Port};
+use pv_guest_sdk::sync::IrqMutex;
+
+/// What is known of a port.
+struct Bound {
+    rung: bool,
+    waker: Option<Waker>,
+}
+
+static BOUND: IrqMutex<BTreeMap<Port, Bound>> = IrqMutex::new(BTreeMap::new());
+
+/// An event channel to another domain. Dropping it closes our end.
+pub struct Doorbell(Port);
+
+impl Doorbell {
+    /// Binds to a port of another domain that waits for us. It counts as rung at first.
+    ///
+    /// # Errors
+    /// -EINVAL if that port does not wait for us.
+    pub fn bind(domid: u16, remote_port: Port) -> Result<Self, Errno> {
+        let port = events::bind_interdomain(domid, remote_port, rang)?;
+        BOUND.lock().insert(port, Bound { rung: true, waker: None });
+        Ok(Self(port))
+    }
+
+    /// Whether it was rung since this was asked last. If not, the task is woken when it is.
+    pub fn poll(&self, waker: &Waker) -> bool {
+        BOUND.lock().get_mut(&self.0).is_some_and(|bound| {
+            if !bound.rung && !bound.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                bound.waker = Some(waker.clone());
+            }
+            core::mem::take(&mut bound.rung)
+        })
+    }
+
+    /// Rings at the other end.
+    pub fn ring(&self) {
+        // A domain that is dying may have closed its end.
+        let _ = events::send(self.0);
+    }
+}
+
+fn rang(port: Port) {
+    if let Some(bound) = BOUND.lock().get_mut(&port) {
+        bound.rung = true;
+        if let Some(waker) = bound.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Doorbell {
+    fn drop(&mut self) {
+        // It is our port; that it might be closed already is no error.
+        let _ = events::close(self.0);
+        BOUND.lock().remove(&self.0);
+    }
+}
