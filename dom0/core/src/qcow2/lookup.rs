@@ -37,8 +37,8 @@ impl Inner {
         let geometry = self.geometry;
         let raw = self.l1.borrow().get(self.l1_index(offset)).copied().ok_or(DiskError::OutOfRange)?;
         let Some(table) = self.table_at(raw)? else {
-            let reach = geometry.cluster() * geometry.l2_entries();
-            return Ok(Found::Run(Source::Backing, bytes.min(reach - offset % reach)));
+            let reach = geometry.reach();
+            return Ok(Found::Run(Source::Backing, bytes.min(reach - (offset & (reach - 1)))));
         };
         let at = self.entry_at(table, offset);
         let slices = self.slices.borrow();
