@@ -4,7 +4,6 @@
 //! can only spoil its own connection.
 
 use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
 
 use abi::DomId;
 use abi::xenstore::{ERROR_PROTO, RING_SIZE};
@@ -31,8 +30,6 @@ struct Link {
     conn: ConnId,
     /// It has violated the protocol and is not listened to any more.
     broken: bool,
-    /// Its indices have moved and it has not been told yet.
-    owed: bool,
 }
 
 struct Service {
@@ -44,8 +41,6 @@ struct Service {
     hungry: BTreeSet<DomId>,
     /// Whose requests may not have been looked at yet.
     heard: BTreeSet<DomId>,
-    /// Who is to be told of what has moved in their rings: once a turn, since each event makes its domain run.
-    owed: Vec<DomId>,
 }
 
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
@@ -57,9 +52,7 @@ static FIRED: Bell = Bell::new();
 fn with_service<T>(act: impl FnOnce(&mut Service) -> T) -> T {
     let mut service = SERVICE.lock();
     let service = service.get_or_insert_with(Service::new);
-    let result = act(service);
-    service.tell();
-    result
+    act(service)
 }
 
 /// Serves for ever.
@@ -125,7 +118,7 @@ pub fn attach(domid: DomId, frame: u64, remote_port: Port) -> Result {
     let port = events::bind_interdomain(domid, remote_port, |port| READY.add(port)).map_err(Error::refused("bind the xenstore channel"))?;
     with_service(|service| {
         let conn = service.server.introduce(domid);
-        service.links.insert(domid, Link { ring, port, conn, broken: false, owed: false });
+        service.links.insert(domid, Link { ring, port, conn, broken: false });
         service.by_port.insert(port, domid);
         service.by_conn.insert(conn, domid);
         service.send_all();
@@ -160,7 +153,6 @@ impl Service {
             by_conn: Map::default(),
             hungry: BTreeSet::new(),
             heard: BTreeSet::new(),
-            owed: Vec::new(),
         }
     }
 
@@ -213,7 +205,7 @@ impl Service {
             let bytes = &mut bytes[..count];
             link.ring.peek(bytes);
             link.ring.take(self.server.input(link.conn, bytes));
-            owe(&mut self.owed, domid, link);
+            let _ = events::send(link.port);
             self.heard.insert(domid);
         }
         if count < ready {
@@ -241,7 +233,7 @@ impl Service {
             moved = true;
         }
         if moved {
-            owe(&mut self.owed, domid, link);
+            let _ = events::send(link.port);
         }
         moved
     }
@@ -265,24 +257,7 @@ impl Service {
             link.broken = true;
             link.ring.report(why);
             self.server.disconnect(link.conn);
-            owe(&mut self.owed, domid, link);
+            let _ = events::send(link.port);
         }
-    }
-
-    /// Tells those who are owed it.
-    fn tell(&mut self) {
-        for domid in self.owed.drain(..) {
-            if let Some(link) = self.links.get_mut(&domid) {
-                link.owed = false;
-                // A domain that has closed its end hears nothing more.
-                let _ = events::send(link.port);
-            }
-        }
-    }
-}
-
-fn owe(owed: &mut Vec<DomId>, domid: DomId, link: &mut Link) {
-    if !core::mem::replace(&mut link.owed, true) {
-        owed.push(domid);
     }
 }
