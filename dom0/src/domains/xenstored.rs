@@ -4,6 +4,7 @@
 //! can only spoil its own connection.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use abi::DomId;
 use abi::xenstore::{ERROR_PROTO, RING_SIZE};
@@ -30,6 +31,8 @@ struct Link {
     conn: ConnId,
     /// It has violated the protocol and is not listened to any more.
     broken: bool,
+    /// Its indices have moved and it has not been told yet.
+    owed: bool,
 }
 
 struct Service {
@@ -41,6 +44,8 @@ struct Service {
     hungry: BTreeSet<DomId>,
     /// Whose requests may not have been looked at yet.
     heard: BTreeSet<DomId>,
+    /// Who is to be told of what has moved in their rings: once a turn, since each event makes its domain run.
+    owed: Vec<DomId>,
 }
 
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
@@ -52,7 +57,9 @@ static FIRED: Bell = Bell::new();
 fn with_service<T>(act: impl FnOnce(&mut Service) -> T) -> T {
     let mut service = SERVICE.lock();
     let service = service.get_or_insert_with(Service::new);
-    act(service)
+    let result = act(service);
+    service.tell();
+    result
 }
 
 /// Serves for ever.
@@ -118,7 +125,7 @@ pub fn attach(domid: DomId, frame: u64, remote_port: Port) -> Result {
     let port = events::bind_interdomain(domid, remote_port, |port| READY.add(port)).map_err(Error::refused("bind the xenstore channel"))?;
     with_service(|service| {
         let conn = service.server.introduce(domid);
-        service.links.insert(domid, Link { ring, port, conn, broken: false });
+        service.links.insert(domid, Link { ring, port, conn, broken: false, owed: false });
         service.by_port.insert(port, domid);
         service.by_conn.insert(conn, domid);
         service.send_all();
@@ -153,6 +160,7 @@ impl Service {
             by_conn: Map::default(),
             hungry: BTreeSet::new(),
             heard: BTreeSet::new(),
+            owed: Vec::new(),
         }
     }
 
@@ -205,7 +213,7 @@ impl Service {
             let bytes = &mut bytes[..count];
             link.ring.peek(bytes);
             link.ring.take(self.server.input(link.conn, bytes));
-            let _ = events::send(link.port);
+            owe(&mut self.owed, domid, link);
             self.heard.insert(domid);
         }
         if count < ready {
@@ -233,7 +241,7 @@ impl Service {
             moved = true;
         }
         if moved {
-            let _ = events::send(link.port);
+            owe(&mut self.owed, domid, link);
         }
         moved
     }
@@ -257,7 +265,24 @@ impl Service {
             link.broken = true;
             link.ring.report(why);
             self.server.disconnect(link.conn);
-            let _ = events::send(link.port);
+            owe(&mut self.owed, domid, link);
         }
+    }
+
+    /// Tells those who are owed it.
+    fn tell(&mut self) {
+        for domid in self.owed.drain(..) {
+            if let Some(link) = self.links.get_mut(&domid) {
+                link.owed = false;
+                // A domain that has closed its end hears nothing more.
+                let _ = events::send(link.port);
+            }
+        }
+    }
+}
+
+fn owe(owed: &mut Vec<DomId>, domid: DomId, link: &mut Link) {
+    if !core::mem::replace(&mut link.owed, true) {
+        owed.push(domid);
     }
 }
