@@ -35,15 +35,22 @@ unsafe impl GlobalAlloc for Heap {
             }
         }
         // SAFETY: the caller's obligation.
-        unsafe { self.0.alloc(layout) }
+        let start = unsafe { self.0.alloc(layout) };
+        if !start.is_null() {
+            USED.fetch_add(layout.size(), Ordering::Relaxed);
+        }
+        start
     }
 
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
         match NonNull::new(start).filter(|start| large::is_borrowed(start.as_ptr())) {
             // SAFETY: the address tells that it was borrowed; the rest is the caller's obligation.
             Some(start) => unsafe { large::release(start, layout) },
-            // SAFETY: likewise, that it was not.
-            None => unsafe { self.0.dealloc(start, layout) },
+            None => {
+                USED.fetch_sub(layout.size(), Ordering::Relaxed);
+                // SAFETY: likewise, that it was not.
+                unsafe { self.0.dealloc(start, layout) }
+            }
         }
     }
 
@@ -60,7 +67,12 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if !large::is_borrowed(start) && size < large::LARGE {
             // SAFETY: the caller's obligation.
-            return unsafe { self.0.realloc(start, layout, size) };
+            let new = unsafe { self.0.realloc(start, layout, size) };
+            if !new.is_null() {
+                // Both at once: the sum goes around and back.
+                USED.fetch_add(size.wrapping_sub(layout.size()), Ordering::Relaxed);
+            }
+            return new;
         }
         // SAFETY: the caller has checked size and alignment together.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
@@ -78,6 +90,14 @@ unsafe impl GlobalAlloc for Heap {
 
 /// Pages that the heap has taken.
 static PAGES: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+/// Bytes that are allocated.
+static USED: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+/// Bytes that are allocated now, without those borrowed for what is large.
+pub fn used() -> usize {
+    USED.load(Ordering::Relaxed)
+}
 
 /// Bytes that the heap has taken from the frame allocator, in use or not.
 pub fn size() -> usize {

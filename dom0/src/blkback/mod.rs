@@ -10,6 +10,7 @@ mod life;
 mod nodes;
 mod serve;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
@@ -39,14 +40,31 @@ static GONE: Bell = Bell::new();
 /// Gives a domain a disk that was opened for it: its nodes, and a task that serves it.
 ///
 /// # Errors
-/// The disk, to be closed, and why.
-pub fn attach(domid: DomId, name: &str, spec: &DiskSpec, opened: Opened) -> Result<(), (Opened, String)> {
+/// Why not; the disk is closed.
+pub async fn attach(domid: DomId, name: &str, spec: &DiskSpec, opened: Opened) -> Result<(), String> {
+    match begin(domid, name, spec, opened) {
+        Ok(()) => Ok(()),
+        Err(Refused { opened, why }) => {
+            opened.close().await;
+            Err(why)
+        }
+    }
+}
+
+/// A disk that was not attached.
+struct Refused {
+    opened: Box<Opened>,
+    why: String,
+}
+
+fn begin(domid: DomId, name: &str, spec: &DiskSpec, opened: Opened) -> Result<(), Refused> {
+    let refused = |opened, why| Refused { opened: Box::new(opened), why };
     if let Err(why) = check_free(domid, &spec.vdev) {
-        return Err((opened, why));
+        return Err(refused(opened, why));
     }
     if let Err(why) = nodes::add(domid, spec) {
         nodes::remove(domid, spec.vdev.number);
-        return Err((opened, why));
+        return Err(refused(opened, why));
     }
     let device = Rc::new(Device::new(domid, name, spec, opened));
     let key = (domid, spec.vdev.number);
@@ -57,7 +75,7 @@ pub fn attach(domid: DomId, name: &str, spec: &DiskSpec, opened: Opened) -> Resu
     DEVICES.with(|devices| devices.remove(&key));
     nodes::remove(domid, spec.vdev.number);
     match device.open.take() {
-        Some(opened) => Err((opened, "Dom0 runs too many tasks; detach a disk or end a domain".into())),
+        Some(opened) => Err(refused(opened, "Dom0 runs too many tasks; detach a disk or end a domain".into())),
         None => Ok(()),
     }
 }

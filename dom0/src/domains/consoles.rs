@@ -1,8 +1,9 @@
 //! The consoles' service: moves bytes between the console rings of domains and [`dom0_core::console`], which keeps them by name.
 //!
-//! A turn takes one ringful from each domain that rang and then lets other tasks run, so that a guest that floods its console slows
+//! A turn takes one ringful from one domain that rang and then lets other tasks run, so that a guest that floods its console slows
 //! down itself. Whoever looks at a console waits at [`OUTPUT`].
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use abi::DomId;
@@ -42,6 +43,8 @@ pub struct Service {
     beginnings: Map<String, u64>,
     rings: Map<DomId, Ring>,
     by_port: Map<Port, DomId>,
+    /// Who rang and was not served yet.
+    waiting: VecDeque<Port>,
 }
 
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
@@ -63,7 +66,9 @@ pub async fn run() {
 
 async fn serve() {
     loop {
-        READY.bell.wait_for(|| READY.any().then_some(())).await;
+        if with(|service| service.waiting.is_empty()) {
+            READY.bell.wait_for(|| READY.any().then_some(())).await;
+        }
         if with(Service::turn) {
             OUTPUT.ring();
         }
@@ -136,15 +141,13 @@ impl Service {
         self.beginnings.retain(|name, _| consoles.get(name).is_some());
     }
 
-    /// Serves each domain that rang, once; whether one has printed.
+    /// Serves the next domain that rang; whether it has printed.
     fn turn(&mut self) -> bool {
-        let mut printed = false;
-        for port in READY.take() {
-            if let Some(domid) = self.by_port.get(&port).copied() {
-                printed |= self.serve(domid);
-            }
+        if self.waiting.is_empty() {
+            self.waiting.extend(READY.take());
         }
-        printed
+        let next = self.waiting.pop_front().and_then(|port| self.by_port.get(&port).copied());
+        next.is_some_and(|domid| self.serve(domid))
     }
 
     /// Moves what there is and what there is room for, both ways; whether the domain has printed.

@@ -8,7 +8,7 @@ use abi::control::{
 };
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use dom0_core::config::DomainConfig;
 use dom0_core::toolstack::{self, Channel, NewDomain, Request, State};
@@ -28,7 +28,13 @@ const PAGES_PER_MIB: u64 = 256;
 /// Makes a domain and lets it run, unless it is to begin paused.
 pub async fn create(config: DomainConfig, paused: bool) -> Result<DomId> {
     check_name(&config)?;
-    let files = Loaded::new(&config).await?;
+    let files = Loaded::new(&config).await.map_err(|missing| Error::about(missing.key, missing.why))?;
+    create_from(config, files, paused).await
+}
+
+/// The same, with its files.
+pub async fn create_from(config: DomainConfig, files: Loaded, paused: bool) -> Result<DomId> {
+    check_name(&config)?;
     check_memory(&config)?;
     let uuid = config.uuid.unwrap_or_else(new_uuid);
     let made = make(&config, uuid)?;
@@ -60,19 +66,32 @@ fn check_name(config: &DomainConfig) -> Result {
 }
 
 /// The files of a domain: borrowed from the archive, or read from a volume.
-struct Loaded {
+pub struct Loaded {
     kernel: Cow<'static, [u8]>,
     ramdisk: Option<Cow<'static, [u8]>>,
 }
 
+/// A file that a configuration names and that cannot be had.
+pub struct Missing {
+    /// The key that names it.
+    pub key: &'static str,
+    /// Why it cannot be had.
+    pub why: String,
+}
+
 impl Loaded {
-    async fn new(config: &DomainConfig) -> Result<Self> {
-        let kernel = storage::read(&config.kernel).await.map_err(|error| Error::about("kernel", error))?;
+    /// Reads what a configuration names.
+    pub async fn new(config: &DomainConfig) -> core::result::Result<Self, Missing> {
+        let kernel = Self::read("kernel", &config.kernel).await?;
         let ramdisk = match &config.ramdisk {
-            Some(path) => Some(storage::read(path).await.map_err(|error| Error::about("ramdisk", error))?),
+            Some(path) => Some(Self::read("ramdisk", path).await?),
             None => None,
         };
         Ok(Self { kernel, ramdisk })
+    }
+
+    async fn read(key: &'static str, path: &str) -> core::result::Result<Cow<'static, [u8]>, Missing> {
+        storage::read(path).await.map_err(|error| Missing { key, why: error.to_string() })
     }
 
     fn files(&self) -> Files<'_> {

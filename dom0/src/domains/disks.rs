@@ -48,18 +48,12 @@ pub async fn attach(domid: DomId, name: &str, disk: &DiskSpec) -> Result {
     let holder = claims::holder(name, &disk.vdev.name);
     let opened = storage::open(&disk.target, disk.format, access, &holder).await;
     let opened = opened.map_err(|why| Error::about(name, format!("disk {}: {why}", disk.vdev)))?;
-    // Opening takes a while: the domain may be gone, or have got such a disk meanwhile.
-    let attached = match check_alive(domid) {
-        Ok(()) => blkback::attach(domid, name, disk, opened).map_err(|(opened, why)| (opened, Error::about(name, why))),
-        Err(error) => Err((opened, error)),
-    };
-    match attached {
-        Ok(()) => Ok(()),
-        Err((opened, error)) => {
-            opened.close().await;
-            Err(error)
-        }
+    // Opening takes a while: the domain may be gone meanwhile.
+    if let Err(error) = check_alive(domid) {
+        opened.close().await;
+        return Err(error);
     }
+    blkback::attach(domid, name, disk, opened).await.map_err(|why| Error::about(name, why))
 }
 
 fn check_alive(domid: DomId) -> Result {

@@ -9,7 +9,8 @@ use dom0_core::config;
 use dom0_core::fs::normalise;
 use dom0_core::render::{self, DomainRow, HostInfo};
 
-use super::{attach, create, disks, list, machine, request, store, view};
+use super::create::{Loaded, create_from};
+use super::{attach, disks, list, machine, request, store, view};
 use crate::hal::control;
 use crate::{storage, terminal};
 
@@ -47,8 +48,10 @@ async fn make(console: bool, paused: bool, file: &str, overrides: &[(String, Str
     for warning in &parsed.warnings {
         terminal::print(&format!("{path}: warning: {warning}\n"));
     }
+    let files = Loaded::new(&parsed.config).await;
+    let files = files.map_err(|missing| format!("{path}: {}", parsed.about(missing.key, missing.why)))?;
     let name = parsed.config.name.clone();
-    create(parsed.config, paused).await?;
+    create_from(parsed.config, files, paused).await?;
     if console { attach::interactively(&DomainRef::Name(name)).await } else { Ok(()) }
 }
 

@@ -68,7 +68,7 @@ pub fn ps() -> Result {
 pub fn free() -> Result {
     let (used, free) = pv_guest_sdk::memory::used_frames();
     let archive = files::size() as u64;
-    let memory = Memory { total: (used + free) * 4096, heap: pv_guest_sdk::heap::size() as u64, files: archive, free: free * 4096 };
+    let memory = Memory { total: (used + free) * 4096, heap: pv_guest_sdk::heap::used() as u64, files: archive, free: free * 4096 };
     terminal::print(&render::free(&memory).to_string());
     Ok(())
 }

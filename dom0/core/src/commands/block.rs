@@ -1,9 +1,6 @@
 //! `dom block-attach` and its like: a guest's disks at run time.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-};
+use alloc::{format, string::String};
 
 use super::build::domain;
 use super::matches::Matches;
@@ -85,6 +82,6 @@ fn number(m: &Matches, option: &str, range: core::ops::RangeInclusive<u32>) -> R
     let Some(word) = m.values(option).next() else { return Ok(0) };
     match word.parse() {
         Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(format!("{option} {word}: give a whole number from {} to {}", range.start(), range.end().to_string())),
+        _ => Err(format!("{option} {word}: give a whole number from {} to {}", range.start(), range.end())),
     }
 }

@@ -12,7 +12,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use core::fmt;
 
 pub use disk::{DISKS_MAX, DiskSpec, Format, Vdev};
@@ -70,7 +70,18 @@ pub struct Parsed {
     pub config: DomainConfig,
     /// Keys that are known and make no difference here, a message each.
     pub warnings: Vec<Message>,
+    places: BTreeMap<&'static str, Place>,
 }
+
+impl Parsed {
+    /// Something about the file that a key names (`kernel` or `ramdisk`): what the configuration cannot know of it.
+    pub fn about(&self, key: &str, text: impl fmt::Display) -> Message {
+        Message { place: self.places.get(key).copied().unwrap_or(Place::File), text: format!("{key}: {text}") }
+    }
+}
+
+/// Keys that name files.
+const FILES: [&str; 2] = ["kernel", "ramdisk"];
 
 /// Something about a place in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,5 +120,6 @@ pub fn parse(text: &str, overrides: &[(String, String)]) -> Result<Parsed, Messa
     let mut source = source::Source::read(text, overrides)?;
     let warnings = source.drop_unhonoured()?;
     let config = build::build(&mut source)?;
-    Ok(Parsed { config, warnings })
+    let places = FILES.into_iter().filter_map(|key| Some((key, source.get(key)?.0))).collect();
+    Ok(Parsed { config, warnings, places })
 }

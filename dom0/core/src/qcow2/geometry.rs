@@ -1,4 +1,5 @@
-//! Arithmetic of an image: how many entries a table has, and which of them describes a byte.
+//! Arithmetic of an image: how many entries a table has, and which of them describes a byte. All sizes are powers of two, and requests of guests
+//! come by here: so it shifts and never divides.
 
 use super::error::ImageError;
 use super::header::MAX_L1_BYTES;
@@ -45,12 +46,27 @@ impl Geometry {
 
     /// How many clusters bytes take.
     pub const fn clusters(self, bytes: u64) -> u64 {
-        bytes.div_ceil(self.cluster())
+        self.index(bytes) + (self.within(bytes) != 0) as u64
     }
 
     /// Entries that an L1 table needs for a disk of so many bytes.
     pub const fn l1_entries(self, virtual_bytes: u64) -> u64 {
-        self.clusters(virtual_bytes).div_ceil(self.l2_entries())
+        (self.clusters(virtual_bytes) + self.l2_entries() - 1) >> (self.cluster_bits - 3)
+    }
+
+    /// The entry of the L1 table for a byte.
+    pub const fn l1_index(self, offset: u64) -> u64 {
+        self.index(offset) >> (self.cluster_bits - 3)
+    }
+
+    /// The entry of its L2 table for a byte.
+    pub const fn l2_index(self, offset: u64) -> u64 {
+        self.index(offset) & (self.l2_entries() - 1)
+    }
+
+    /// Bytes that an L2 table describes.
+    pub const fn reach(self) -> u64 {
+        self.l2_entries() << self.cluster_bits
     }
 
     /// The largest disk that an L1 table can describe. (QEMU's bound; 2^61 at most.)
@@ -63,7 +79,7 @@ impl Geometry {
         if bytes == 0 {
             return Ok(());
         }
-        let end = offset.checked_add(bytes).filter(|end| *end <= below_bytes.next_multiple_of(self.cluster()));
+        let end = offset.checked_add(bytes).filter(|end| *end <= self.clusters(below_bytes) << self.cluster_bits);
         if offset == 0 || self.within(offset) != 0 || end.is_none() {
             return Err(ImageError::Damaged(what));
         }

@@ -124,7 +124,7 @@ impl Inner {
 
     /// Bytes of the guest's disk, in whole blocks.
     pub fn bytes(&self) -> u64 {
-        self.header.borrow().virtual_bytes.next_multiple_of(self.block)
+        (self.header.borrow().virtual_bytes + self.block - 1) & !(self.block - 1)
     }
 
     /// Has the carrier do work with the image.
@@ -156,12 +156,12 @@ impl Inner {
     }
 
     pub fn l1_index(&self, offset: u64) -> usize {
-        (self.geometry.index(offset) / self.geometry.l2_entries()) as usize
+        self.geometry.l1_index(offset) as usize
     }
 
     /// Where an L2 table that lies at `table` has its entry for a byte of the guest's disk.
     pub fn entry_at(&self, table: u64, offset: u64) -> u64 {
-        table + self.geometry.index(offset) % self.geometry.l2_entries() * 8
+        table + self.geometry.l2_index(offset) * 8
     }
 
     /// Makes sure that the slice is here in which a byte lies. Only for carried work.

@@ -2,6 +2,7 @@
 
 use crate::rig::Rig;
 use abi::xenstore::msg;
+use domus_dom0_core::xenstore::{Access, Error, Permissions, Seed};
 
 #[test]
 fn a_watch_fires_at_once_and_then_for_all_below() {
@@ -20,6 +21,36 @@ fn a_watch_fires_at_once_and_then_for_all_below() {
     assert_eq!(rig.ask(guest, msg::UNWATCH, &["data", "tok"]), Err("ENOENT".into()));
     rig.write(guest, "data/z", "1").unwrap();
     assert!(rig.events(guest).is_empty());
+}
+
+#[test]
+fn what_is_planted_is_told_like_what_is_written() {
+    let mut rig = Rig::default();
+    let (dom0, guest) = (rig.dom0(), rig.guest(3));
+    let seed = |path: &str, perms| Seed { path: path.into(), value: b"x".to_vec(), perms };
+    let plant = |rig: &mut Rig, name: &str| {
+        let home = format!("/local/domain/{name}");
+        let readable = Permissions::new(0, Access::NONE).with(3, Access::READ);
+        rig.server.plant(vec![seed(&home, Some(readable)), seed(&format!("{home}/a"), None), seed(&format!("{home}/b/c"), None)])
+    };
+    rig.ask(guest, msg::WATCH, &["/elsewhere", "t"]).unwrap();
+    rig.events(guest);
+    plant(&mut rig, "7").unwrap();
+    assert!(rig.events(guest).is_empty(), "nobody watches");
+    assert_eq!(rig.read(guest, "/local/domain/7/b/c"), Ok("x".into()), "it has the permissions of what is above");
+    rig.ask(dom0, msg::WATCH, &["/local/domain", "t"]).unwrap();
+    rig.ask(guest, msg::WATCH, &["/local/domain/8/a", "u"]).unwrap();
+    rig.events(dom0);
+    rig.events(guest);
+    plant(&mut rig, "8").unwrap();
+    let told = rig.events(dom0);
+    for path in ["/local/domain/8 t", "/local/domain/8/a t", "/local/domain/8/b/c t"] {
+        assert!(told.iter().any(|event| event == path), "{path}: {told:?}");
+    }
+    assert_eq!(rig.events(guest), ["/local/domain/8/a u"]);
+    assert_eq!(rig.server.plant(vec![seed("/x//y", None)]), Err(Error::Invalid));
+    assert_eq!(rig.server.plant(vec![seed("/x", Some(Permissions::new(99, Access::NONE)))]), Err(Error::Invalid), "no such domain");
+    assert!(rig.server.check());
 }
 
 #[test]
