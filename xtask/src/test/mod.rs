@@ -4,6 +4,7 @@
 //! `N passed, N failed, N skipped`, alone on its line, for people and programs alike.
 
 mod compare;
+mod disks;
 mod docs;
 mod kernels;
 mod miri;
@@ -29,6 +30,7 @@ pub fn run(workspace: &Workspace, options: &cli::Test) -> Result<u8> {
     kernels::steps(workspace, &mut suite);
     compare::steps(workspace, &mut suite);
     sessions::steps(workspace, &mut suite);
+    disks::steps(workspace, &mut suite);
     mutations::steps(workspace, &mut suite);
     miri::steps(workspace, &mut suite);
     Ok(suite.finish())

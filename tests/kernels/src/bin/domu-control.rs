@@ -6,6 +6,7 @@
 use domus_test_kernels::report::{Check, Outcome, run};
 use domus_test_kernels::{holds, same};
 use pv_guest_sdk::abi::control::{self, MachineInfo};
+use pv_guest_sdk::abi::memory::{Exchange, OP_EXCHANGE, Reservation};
 use pv_guest_sdk::abi::mmu::MmuUpdate;
 use pv_guest_sdk::abi::{Errno, domid, hypercall as number};
 use pv_guest_sdk::{BootInfo, entry, events, hypercall};
@@ -54,7 +55,13 @@ fn others() -> Outcome {
         holds!(unsafe { hypercall::mmu_update(&[update], other) }.is_err());
         holds!(events::alloc_unbound_for(other, own).is_err());
     }
+    for nobody in [domid::XEN, domid::IO] {
+        // SAFETY: as above.
+        holds!(unsafe { hypercall::mmu_update(&[MmuUpdate { ptr: 0, val: 0 }], nobody) }.is_err());
+    }
+    let of_other = Reservation { domid: 0, ..Default::default() };
+    let mut exchange = Exchange { input: of_other, output: of_other, nr_exchanged: 0 };
     // SAFETY: as above.
-    holds!(unsafe { hypercall::mmu_update(&[MmuUpdate { ptr: 0, val: 0 }], domid::XEN) }.is_err());
+    same!(unsafe { hypercall::memory_op(OP_EXCHANGE, &mut exchange) }, Err(Errno::PERM));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! One random hypercall, and what must be put right after some.
 
 use pv_guest_sdk::abi::domid::SELF;
-use pv_guest_sdk::abi::{event, hypercall as number, mmu, sched, vcpu};
+use pv_guest_sdk::abi::{event, hypercall as number, memory, mmu, sched, vcpu};
 use pv_guest_sdk::hypercall;
 
 use crate::arguments::Arguments;
@@ -80,13 +80,33 @@ fn shaped(number: u64, random: &mut Random, arguments: &Arguments) -> Option<[u6
         }
         number::UPDATE_DESCRIPTOR => [arguments.entry(random), arguments.word(random), 0, 0, 0],
         number::SET_GDT => [structure, count, 0, 0, 0],
-        number::MEMORY_OP => [operation, structure, 0, 0, 0],
+        number::MEMORY_OP => {
+            let operation = [operation, u64::from(memory::OP_EXCHANGE)][random.below(2) as usize];
+            if random.below(2) == 0 {
+                write(structure, exchange(random, arguments));
+            }
+            [operation, structure, 0, 0, 0]
+        }
         number::GRANT_TABLE_OP => [random.below(14), structure, count, 0, 0],
         number::EVENT_CHANNEL_OP | number::SCHED_OP | number::PHYSDEV_OP | number::XEN_VERSION => [operation % 16, structure, 0, 0, 0],
         number::VCPU_OP => [operation % 16, random.below(3), structure, 0, 0],
         number::SET_TIMER_OP => [[0, 1, arguments.word(random)][random.below(3) as usize], 0, 0, 0, 0],
         _ => return None,
     })
+}
+
+/// An exchange of a few frames whose sizes fit, as often as not; for other operations, a list of extents.
+fn exchange(random: &mut Random, arguments: &Arguments) -> [u64; 9] {
+    let (given, had) = (random.below(4), random.below(4));
+    let chunks = random.below(3);
+    let list = |random: &mut Random, order: u64| {
+        let start = arguments.pointer(random);
+        let frame = arguments.frame(random);
+        write(start, [frame, frame + 1, arguments.frame(random), arguments.frame(random)]);
+        [start, chunks << (given.max(had) - order), order, u64::from(SELF)]
+    };
+    let ([a, b, c, d], [e, f, g, h]) = (list(random, given), list(random, had));
+    [a, b, c, d, e, f, g, h, if random.below(4) == 0 { random.below(4) } else { 0 }]
 }
 
 /// Writes the words of a structure, if it is one of the fuzzer's buffers.
