@@ -82,10 +82,9 @@ impl Rig {
                 && self.jobs.is_empty()
                 && !self.queue.completions().any()
                 && self.ring.requests.is_empty()
+                && self.queue.in_flight() == 0
             {
-                if self.queue.in_flight() == 0 {
-                    return;
-                }
+                return;
             }
         }
         panic!("it does not settle");

@@ -91,6 +91,9 @@ impl<D: Device, M: Shared> VirtioDisk<D, M> {
 
     /// To be called when a queue has interrupted: hands out what is done.
     pub fn serve(&self) {
+        if self.gone.get() {
+            return;
+        }
         let served = self.queues.borrow_mut().iter_mut().try_for_each(drain);
         if served.is_err() {
             self.give_up();
