@@ -57,11 +57,18 @@ pub fn is_valid(path: &str) -> bool {
 
 /// The path one level up; `None` for the root.
 pub fn parent(path: &str) -> Option<&str> {
-    match path.rfind('/')? {
+    // Names are short: a plain search from the end beats one that is made for long texts.
+    match path.bytes().rposition(|byte| byte == b'/')? {
         0 if path.len() == 1 => None,
         0 => Some("/"),
         at => path.get(..at),
     }
+}
+
+/// The last component; empty for the root.
+pub fn name(path: &str) -> &str {
+    let from = path.bytes().rposition(|byte| byte == b'/').map_or(0, |at| at + 1);
+    path.get(from..).unwrap_or_default()
 }
 
 /// The path itself, its parent, and so on up to the root.
