@@ -429,7 +429,7 @@ proptest! {
             }
             for &mfn in &own {
                 let zero = (0..512).step_by(73).all(|word| kit.hv.machine.word(Mfn(mfn), word).swap(7, Relaxed) == 0);
-                let had = came.had[..got].iter().zip(&pfns).filter(|(first, _)| (**first..**first + (1 << had_order)).contains(&mfn)).last();
+                let had = came.had[..got].iter().zip(&pfns).rfind(|(first, _)| (**first..**first + (1 << had_order)).contains(&mfn));
                 if let Some((first, pfn)) = had {
                     prop_assert!(zero);
                     prop_assert_eq!(kit.hv.machine.m2p(Mfn(mfn)), pfn + mfn - first);

@@ -23,7 +23,7 @@ unsafe impl<M: Machine + Send> Send for Buffer<M> {}
 unsafe impl<M: Machine + Sync> Sync for Buffer<M> {}
 
 impl Buffer<Xen> {
-    /// So many pages, zeroed; `None` if there is no memory.
+    /// So many pages, zeroed; `None` if there is no memory. From 512 KiB on keep it and use it again: such pages come back one by one only.
     pub fn new(pages: usize) -> Option<Buffer> {
         Buffer::new_on(Xen, pages)
     }

@@ -46,11 +46,12 @@ impl Inner {
         let Some(slice) = slices.get(start) else {
             return Ok(Found::Missing(at));
         };
-        let entries = slice.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry)).skip((at - start) as usize / 8);
+        // Not by skipping: a mapped iterator would walk there.
+        let entries = slice.as_chunks::<8>().0.get((at - start) as usize / 8..).unwrap_or(&[]);
         let within = geometry.within(offset);
         let mut run: Option<(Source, u64)> = None;
         for entry in entries {
-            let entry = match self.entry(entry) {
+            let entry = match self.entry(u64::from_be_bytes(*entry)) {
                 Ok(entry) => entry,
                 // What comes before it can be had.
                 Err(_) if run.is_some() => break,

@@ -7,7 +7,8 @@ use alloc::{
 };
 
 use super::claims::Range;
-use super::{DEVICES, Physical, Storage};
+use super::mount::MOUNT;
+use super::{DEVICES, Physical, Storage, layer};
 use crate::block::{Disk, DiskError, read_bytes};
 use crate::partitions::{self, Partition, Table};
 use crate::{ext4, qcow2};
@@ -41,7 +42,7 @@ pub struct Listed {
     pub label: String,
     /// Where it is mounted.
     pub mounted: Option<String>,
-    /// Who uses it or a part of it, mounts aside.
+    /// Who uses it, a part of it or, if it is mounted, a file on it; mounts aside.
     pub users: Vec<String>,
     /// What the operator should know.
     pub note: Option<String>,
@@ -87,10 +88,15 @@ impl Storage {
     fn row(&self, name: String, kind: Kind, disk: &dyn Disk, range: Range) -> Listed {
         let path = format!("{DEVICES}{name}");
         let mounts = self.mounts.borrow();
-        let mounted = mounts.iter().find(|mount| mount.source == path).map(|mount| mount.folder.clone());
+        let mount = mounts.iter().find(|mount| mount.source == path);
+        let mounted = mount.map(|mount| mount.folder.clone());
+        let ranges = [Some(range), mount.map(|mount| layer::files(mount))];
         let claims = self.claims.borrow();
-        let holders = claims.holders(&range).filter(|(holder, _)| !holder.starts_with("the mount at "));
-        let users = holders.map(|(holder, writes)| format!("{holder}{}", if writes { "" } else { " (reads)" })).collect();
+        let holders = ranges.iter().flatten().flat_map(|range| claims.holders(range));
+        let users = holders
+            .filter(|(holder, _)| !holder.starts_with(MOUNT))
+            .map(|(holder, writes)| format!("{holder}{}", if writes { "" } else { " (reads)" }))
+            .collect();
         let info = disk.info();
         Listed { name, kind, bytes: info.bytes, read_only: info.read_only, holds: "", label: String::new(), mounted, users, note: None }
     }

@@ -12,6 +12,9 @@ use crate::config::Format;
 use crate::ext4::Volume;
 use crate::fs::normalise;
 
+/// How a mount is named as a holder; its folder follows.
+pub const MOUNT: &str = "the mount at ";
+
 /// A mounted volume.
 pub struct Mount {
     /// Its number; never used again.
@@ -55,7 +58,7 @@ impl Storage {
         self.check_folder(&folder)?;
         let layer = self.device(name).await?;
         let read_only = read_only || layer.disk.info().read_only;
-        let holder = format!("the mount at {folder}");
+        let holder = format!("{MOUNT}{folder}");
         let claim = Claim::take(&self.claims, &holder, layer.range, !read_only).map_err(|error| StorageError::about(&target, error))?;
         let volume = Volume::open(layer.disk, self.memory.clone(), &folder).await.map_err(|error| StorageError::about(&target, error))?;
         if let (Some(why), false) = (volume.superblock().unclean, read_only) {

@@ -59,8 +59,8 @@ impl<N: Nodes> View<'_, N> {
         if !self.caller.is_privileged() && !within(value.len() as i64, limit) {
             return Err(Error::NoSpace);
         }
-        match self.checked(path, Access::WRITE).cloned() {
-            Ok(old) => self.replace(path, old.clone(), Node { value: value.to_vec(), perms: old.perms }),
+        match self.checked(path, Access::WRITE).map(|old| (old.perms.clone(), old.cost(path))) {
+            Ok((perms, cost)) => self.replace(path, perms.clone(), cost, Node { value: value.to_vec(), perms }),
             Err(Error::NotFound) => self.create(path, value),
             Err(other) => Err(other),
         }
@@ -110,7 +110,8 @@ impl<N: Nodes> View<'_, N> {
         }
         self.may_set(&old.perms, &perms)?;
         perms.retain_others(|domid| self.domains.knows(domid));
-        self.replace(path, old.clone(), Node { value: old.value, perms })
+        let cost = old.cost(path);
+        self.replace(path, old.perms, cost, Node { value: old.value, perms })
     }
 
     /// The rules for new permissions that do not depend on the node.
@@ -172,10 +173,10 @@ impl<N: Nodes> View<'_, N> {
         Ok(())
     }
 
-    fn replace(&mut self, path: &str, old: Node, new: Node) -> Result<(), Error> {
-        self.afford(&new.perms, Usage { nodes: 0, bytes: new.cost(path).bytes - old.cost(path).bytes })?;
+    fn replace(&mut self, path: &str, before: Permissions, cost: Usage, new: Node) -> Result<(), Error> {
+        self.afford(&new.perms, Usage { nodes: 0, bytes: new.cost(path).bytes - cost.bytes })?;
         self.nodes.put(path, new)?;
-        self.events.push(Event { path: path.into(), exact: false, before: Some(old.perms) });
+        self.events.push(Event { path: path.into(), exact: false, before: Some(before) });
         Ok(())
     }
 

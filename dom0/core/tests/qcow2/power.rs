@@ -242,7 +242,7 @@ fn numbers(bytes: &[u8]) -> Vec<u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_flushed_survives(
@@ -302,4 +302,36 @@ fn qemu_finds_no_corruption_after_a_loss_of_power() {
         looked_at += 1;
     }
     assert!(looked_at > 12, "{looked_at} of 24 were not in the middle of a snapshot");
+}
+
+/// One load, cut at each of its moments in turn.
+#[test]
+fn every_moment_of_a_load() {
+    let write = |at, count| Op::Write { at, count };
+    let ops = [
+        write(0, 90),
+        Op::Flush,
+        write(80, 200),
+        Op::Discard { at: 16, count: 40 },
+        Op::Take(0),
+        write(10, 30),
+        Op::Flush,
+        Op::Apply(0),
+        write(300, 100),
+        Op::Delete(0),
+        Op::Flush,
+    ];
+    for bits in [9, 12] {
+        for moment in 1.. {
+            let mut run = Run::new(bits, false);
+            run.below.good_for.set(Some(moment));
+            let all = ops.iter().all(|op| run.step(op));
+            for seed in 0..4 {
+                run.after_power_cut(seed * 7 + moment).unwrap_or_else(|error| panic!("moment {moment}, {bits} bits, {seed}: {error}"));
+            }
+            if all {
+                break;
+            }
+        }
+    }
 }

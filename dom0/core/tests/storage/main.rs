@@ -86,6 +86,7 @@ fn disks_partitions_and_what_they_hold_are_listed() {
     let machine = Machine::new(vec![disk(), volume(), vec![0; 512]]);
     machine.mount("/dev/vda1", "/mnt", false).unwrap();
     let _held = machine.open("/dev/vda2", Access::Write, "xvda of a").unwrap();
+    let _file = machine.open("/mnt/whole", Access::Read, "xvdb of b").unwrap();
     let rows = block_on(machine.storage.list());
     let shape: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.kind, row.bytes, row.holds, row.label.as_str())).collect();
     assert_eq!(
@@ -98,7 +99,7 @@ fn disks_partitions_and_what_they_hold_are_listed() {
             ("vdc", Kind::Disk, 512, "", ""),
         ]
     );
-    assert_eq!(rows[1].mounted.as_deref(), Some("/mnt"));
+    assert_eq!((rows[1].mounted.as_deref(), rows[1].users.join(",")), (Some("/mnt"), "xvdb of b (reads)".into()));
     assert_eq!((rows[0].users.join(","), rows[2].users.join(",")), ("xvda of a".into(), "xvda of a".into()));
     machine.storage.remove(0);
     assert_eq!(block_on(machine.storage.list()).len(), 2);

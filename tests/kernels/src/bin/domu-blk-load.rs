@@ -1,6 +1,6 @@
 //! Loads a disk: writes a pattern everywhere, reads it back and compares, with `depth=` requests at a time (32) over `queues=` rings, in sizes from a
 //! sector to `most=` sectors (256); `rounds=` times (1), each with another pattern, over the first `mib=` MiB (all of the disk). `lend=1` uses buffers in
-//! place. It then times requests of 4 KiB, at depth 1 and 32, in ticks of the TSC: under `-icount shift=0` these are instructions of guest, hypervisor
+//! place. It then times requests of 4 KiB, at depth 1 and 32 (or one of them, `timed=`), in ticks of the TSC: under `-icount shift=0` these are instructions of guest, hypervisor
 //! and back end together.
 #![no_std]
 #![no_main]
@@ -63,7 +63,8 @@ fn run(info: &BootInfo) -> Result<(), Failure> {
         let rate = |ns: u64| load.sectors * 512 * 1000 / ns.max(1);
         println!("#round {round}: {} MB/s written, {} MB/s read", rate(middle - before), rate(time::now() - middle));
     }
-    for depth in [1, 32] {
+    let timed = number(info, "timed", 0);
+    for depth in [1, 32].into_iter().filter(|&depth| timed == 0 || depth == timed) {
         for write in [false, true] {
             load.time(depth, write, number(info, "requests", 2000))?;
         }

@@ -1,5 +1,5 @@
 //! Abuses a block back end in every way that the protocol has: each bad request gets an error for an answer, each bad ring or state costs the
-//! connection at most, and a proper connection works after all of it. With `mode=die` it crashes while requests are open: then the session looks whether
+//! connection at most, and a proper connection works after all of it. `mode=requests` and `mode=states` do one half of it. With `mode=die` it crashes while requests are open: then the session looks whether
 //! anything of it is left.
 #![no_std]
 #![no_main]
@@ -18,7 +18,9 @@ entry!(main);
 fn main(info: &'static BootInfo) {
     match info.argument("mode") {
         Some("die") => die(),
-        _ => report::run(&[requests::CHECKS, states::CHECKS]),
+        Some("requests") => report::run(&[requests::CHECKS, states::RINGS]),
+        Some("states") => report::run(&[states::STATES]),
+        _ => report::run(&[requests::CHECKS, states::RINGS, states::STATES]),
     }
 }
 

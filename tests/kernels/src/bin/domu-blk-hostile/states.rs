@@ -13,11 +13,14 @@ use pv_guest_sdk::{events, time};
 
 use crate::raw::{Outcome, Raw, await_back, device};
 
-pub const CHECKS: &[Check] = &[
+pub const RINGS: &[Check] = &[
     ("an index of requests that jumps", index),
     ("indices of responses that are written over", responses),
     ("many events and no request", events_only),
     ("grants that end while they are in use", revoked),
+];
+
+pub const STATES: &[Check] = &[
     ("closing while requests are open", closing),
     ("closing without a word", closed),
     ("beginning anew while connected", anew),
@@ -143,7 +146,7 @@ fn anew() -> Verdict {
 /// What is wrong with the nodes.
 const NODES: &[&[(&str, &str)]] = &[
     &[("ring-ref", "4000000000"), ("event-channel", "5")],
-    &[("ring-ref", "0"), ("event-channel", "0")],
+    &[("ring-ref", "5"), ("event-channel", "0")],
     &[("ring-ref", "-1"), ("event-channel", "99999")],
     &[("ring-ref", "x"), ("event-channel", "")],
     &[("ring-page-order", "31"), ("ring-ref0", "8")],
