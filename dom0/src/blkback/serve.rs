@@ -39,28 +39,37 @@ async fn serve(device: &Rc<Device>, cell: &QueueCell, mut ends: Ends, persistent
     let mut damaged = false;
     loop {
         let take = !damaged && !cell.stop.get();
-        if !take && queue.in_flight() == 0 {
-            break;
-        }
-        let again = turn(device, &mut queue, &mut ends, take);
-        if again.is_err() {
+        let next = turn(device, &mut queue, &mut ends, take).unwrap_or_else(|Corrupt| {
             damaged = true;
             device.fail("the ring is damaged: it claims more requests than it has room for".into());
-        }
+            Next::Turn
+        });
         queue.jobs.drain(..).for_each(|job| waits.jobs.push(start(device, &completions, job)));
         cell.stats.set(queue.stats);
         cell.now.set((queue.in_flight(), queue.kept_pages()));
-        if again == Ok(false) && waits.prepare(device, &mut queue) {
-            poll_fn(|context| waits.poll(context, &ends.door, cell, take, &completions)).await;
-        } else {
-            yield_now().await;
+        match next {
+            Next::End => break,
+            Next::Event if waits.prepare(device, &mut queue) => {
+                poll_fn(|context| waits.poll(context, &ends.door, cell, take, &completions)).await;
+            }
+            Next::Event | Next::Turn => yield_now().await,
         }
     }
     cell.now.set((0, 0));
 }
 
-/// One turn; whether there is more to do at once.
-fn turn(device: &Device, queue: &mut Queue, ends: &mut Ends, take: bool) -> Result<bool, Corrupt> {
+/// What comes after a turn.
+enum Next {
+    /// Another.
+    Turn,
+    /// Something has to happen first.
+    Event,
+    /// Nothing.
+    End,
+}
+
+/// One turn.
+fn turn(device: &Device, queue: &mut Queue, ends: &mut Ends, take: bool) -> Result<Next, Corrupt> {
     let mut limits = Limits::new(&device.info(), device.spec.read_only, MAX_INDIRECT_SEGMENTS);
     limits.discard &= device.spec.discard != Some(false);
     let dice = &mut *device.dice.borrow_mut();
@@ -68,8 +77,12 @@ fn turn(device: &Device, queue: &mut Queue, ends: &mut Ends, take: bool) -> Resu
     if turn.answered && ends.ring.publish() {
         ends.door.ring();
     }
+    if turn.over {
+        return Ok(Next::End);
+    }
     // Not to be told of what would not be taken anyway: what is under way ends first.
-    Ok(turn.more || (take && queue.takes_requests() && ends.ring.arm()))
+    let more = turn.more || (take && queue.takes_requests() && ends.ring.arm());
+    Ok(if more { Next::Turn } else { Next::Event })
 }
 
 /// Starts a job; its end is told to the queue.

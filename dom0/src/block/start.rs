@@ -13,7 +13,7 @@ use pv_guest_sdk::events::{self, Port};
 use super::interrupts::{self, Source};
 use crate::hal::dma::DmaMemory;
 use crate::hal::pci::Pci;
-use crate::hal::registers::Mapped;
+use crate::hal::registers::{Mapped, permit_whole};
 
 /// A disk and its driver.
 pub type Driven = VirtioDisk<VirtioDevice, DmaMemory>;
@@ -93,6 +93,10 @@ impl Device for VirtioDevice {
 pub fn start(pci: &mut Pci, function: &Function, number: usize) -> Result<Driven, Error> {
     if function.msix_entries() == 0 {
         return Err(Error::Interrupts);
+    }
+    // The structures mostly lie behind one register.
+    if let Some(bar) = function.virtio(COMMON).and_then(|common| function.bar(common.region.bar)) {
+        permit_whole(bar.address, bar.bytes);
     }
     let common = structure(function, COMMON, "common configuration", COMMON_BYTES)?;
     let config = structure(function, DEVICE, "own configuration", 8)?;

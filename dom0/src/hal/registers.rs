@@ -19,6 +19,15 @@ pub struct Mapped {
     bytes: usize,
 }
 
+/// Has all of `bytes` bytes from `address` on permitted at once, where that is possible: ranges of device memory are few, and parts of one that is
+/// permitted take none.
+pub fn permit_whole(address: u64, bytes: u64) {
+    let first = address / PAGE_SIZE as u64;
+    let end = address.saturating_add(bytes).div_ceil(PAGE_SIZE as u64);
+    // Refused where an MSI-X table lies in it: then parts are asked for one by one, and say what is wrong.
+    let _ = control::mmio_permit(first, end.saturating_sub(first));
+}
+
 impl Mapped {
     /// Has `bytes` bytes from machine address `address` on permitted and maps them.
     ///

@@ -84,7 +84,7 @@ fn on_xen(workspace: &Workspace, folder: &Path, kernel: &Path) -> Result<String>
 
 fn on_domus(workspace: &Workspace, folder: &Path, kernel: &Path) -> Result<String> {
     let mut tree = Archive::default();
-    tree.copy("boot/dom0", &compile::dom0(workspace)?)?;
+    tree.copy_stripped("boot/dom0", &compile::dom0(workspace)?)?;
     tree.copy("guests/load", kernel)?;
     let configuration = format!(
         "name = 'load'\nkernel = '/guests/load'\ncmdline = '{CMDLINE}'\nmemory = 64\ndisk = ['phy:/dev/vda,xvda,w']\non_poweroff = 'destroy'\n"

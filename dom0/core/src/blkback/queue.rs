@@ -37,6 +37,8 @@ pub struct Turn {
     pub answered: bool,
     /// There may be more to do at once.
     pub more: bool,
+    /// Nothing is under way and nothing was to be taken: no more turns are needed, and nothing would bring one about.
+    pub over: bool,
 }
 
 /// A request whose pages are being mapped.
@@ -145,7 +147,7 @@ impl Queue {
         self.unmap(grants);
         let answered = !self.answers.is_empty();
         self.answers.drain(..).for_each(|response| ring.push(response));
-        taken.map(|_| Turn { answered, more })
+        taken.map(|_| Turn { answered, more, over: !take && self.flights.is_empty() })
     }
 
     /// Takes requests from the ring; whether there may be more of them.

@@ -278,6 +278,23 @@ fn a_ring_that_cannot_be_ends_it_but_what_is_under_way_is_waited_for() {
 }
 
 #[test]
+fn it_is_over_with_the_turn_that_answers_the_last() {
+    let mut rig = Rig::new(true, &[]);
+    for id in 0..32 {
+        rig.ask(request(id, OP_READ, 0, &[segment(3)]));
+    }
+    assert!(!rig.turn_if(true).unwrap().over, "more may come");
+    while rig.disk.under_way() > 0 {
+        assert!(!rig.turn_if(false).unwrap().over, "{} are under way", rig.queue.in_flight());
+        rig.disk.do_one(0);
+    }
+    let last = rig.turn_if(false).unwrap();
+    assert!(last.answered && last.over, "whoever waits for another event now waits for ever: {last:?}");
+    assert_eq!(rig.ring.replies.len(), 32);
+    assert!(rig.turn_if(false).unwrap().over, "also with nothing under way from the beginning");
+}
+
+#[test]
 fn pages_that_stay_give_way_in_time() {
     let memory = FakeMemory::new();
     let mut rig = Rig::new(true, &[]);
