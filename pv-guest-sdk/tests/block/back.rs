@@ -102,6 +102,7 @@ impl Back {
                 let transfer = Transfer::indirect(write, sector, &list, &self.limits).unwrap_or_else(|fault| panic!("{fault:?}: {list:?}"));
                 self.transfer(transfer, &list, disk)
             }
+            Plan::Barrier => panic!("the front end asks for no barriers"),
             Plan::Flush => {
                 self.flushes += 1;
                 Ok(())
