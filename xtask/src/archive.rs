@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use cpio::newc::{Builder, ModeFileType};
 use walkdir::WalkDir;
+
+use crate::command;
 
 /// A tree of files, to be written as one archive. Paths have no leading slash.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +68,16 @@ impl Archive {
     pub fn copy(&mut self, path: &str, source: &Path) -> Result<()> {
         let bytes = fs::read(source).with_context(|| format!("cannot read {}", source.display()))?;
         self.bytes(path, bytes)
+    }
+
+    /// Adds a program from the host without what only debuggers read, which would be most of it and would take up Dom0's memory.
+    ///
+    /// # Errors
+    /// When it cannot be stripped.
+    pub fn copy_stripped(&mut self, path: &str, source: &Path) -> Result<()> {
+        let stripped = tempfile::NamedTempFile::new()?;
+        command::run(Command::new("strip").arg("--strip-debug").arg("-o").arg(stripped.path()).arg(source))?;
+        self.copy(path, stripped.path())
     }
 
     /// Adds a file, or a folder with all that is in it, from the host. Links are followed: what they point to is not in the archive.

@@ -130,8 +130,8 @@ pub struct Bench {
 #[derive(Args, Debug)]
 #[command(
     after_help = "The same guest, image and QEMU, one after the other; the more the better, in all figures. They depend on the host and on what else it \
-    does: only the ratio says something. With --icount they are exact: requests in a second in which the CPU executes 10^9 instructions, on a disk \
-    that answers at once and forgets. Takes some minutes, and fetches Xen's tools the first time.\n\n\
+    does: only the ratio says something. With --icount they are requests in a second in which the CPU executes 10^9 instructions, on a disk that \
+    answers at once and forgets; they repeat to a few percent. Takes some minutes, and fetches Xen's tools the first time.\n\n\
     Example: cargo xtask bench-disk --icount"
 )]
 pub struct BenchDisk {

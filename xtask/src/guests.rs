@@ -18,7 +18,7 @@ pub fn add(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
     for example in compile::examples(workspace)? {
         let domains = domains(&example.name);
         if !domains.is_empty() {
-            tree.copy(&format!("guests/{}", example.name), &example.path)?;
+            tree.copy_stripped(&format!("guests/{}", example.name), &example.path)?;
         }
         for (name, extra) in domains {
             tree.bytes(&format!("guests/{name}.toml"), example_toml(name, &example.name, extra))?;

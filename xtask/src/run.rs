@@ -118,7 +118,7 @@ fn user_tree(options: &cli::Tree, exec: &[String]) -> Result<Archive> {
 
 fn write_image(workspace: &Workspace, user: Archive, generic_linux: bool, path: PathBuf) -> Result<PathBuf> {
     let mut tree = Archive::default();
-    tree.copy("boot/dom0", &compile::dom0(workspace)?)?;
+    tree.copy_stripped("boot/dom0", &compile::dom0(workspace)?)?;
     guests::add(workspace, &mut tree)?;
     if generic_linux {
         guests::add_generic(workspace, &mut tree)?;

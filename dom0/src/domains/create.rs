@@ -16,7 +16,7 @@ use pv_guest_sdk::{events, time};
 
 use super::build::{self, Built, Files, Ground};
 use super::error::{Error, Result};
-use super::table::{self, Domain};
+use super::table::{self, Domain, Returning};
 use super::{consoles, disks, end, xenstored};
 use crate::blkback;
 use crate::hal::{control, foreign};
@@ -25,14 +25,14 @@ use crate::storage;
 /// Pages in a MiB.
 const PAGES_PER_MIB: u64 = 256;
 
-/// Makes a domain and lets it run, unless it is to begin paused.
-pub async fn create(config: DomainConfig, paused: bool) -> Result<DomId> {
-    check_name(&config)?;
+/// Makes a domain that has ended anew. Its name is its own until it is in the table again.
+pub async fn again(config: DomainConfig, name: Returning) -> Result<DomId> {
     let files = Loaded::new(&config).await.map_err(|missing| Error::about(missing.key, missing.why))?;
-    create_from(config, files, paused).await
+    drop(name);
+    create_from(config, files, false).await
 }
 
-/// The same, with its files.
+/// Makes a domain and lets it run, unless it is to begin paused.
 pub async fn create_from(config: DomainConfig, files: Loaded, paused: bool) -> Result<DomId> {
     check_name(&config)?;
     check_memory(&config)?;
@@ -61,7 +61,7 @@ impl Drop for Unfinished {
 }
 
 fn check_name(config: &DomainConfig) -> Result {
-    let taken = |name: &str| table::by_name(name).is_some();
+    let taken = |name: &str| table::by_name(name).is_some() || table::returns(name);
     toolstack::check_free(&config.name, taken).map_err(|error| Error::new(error.to_string()))
 }
 

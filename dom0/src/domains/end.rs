@@ -10,7 +10,7 @@ use dom0_core::toolstack::{Action, Reason, Request, State, decide};
 use pv_guest_sdk::{events, println, time};
 
 use super::error::{Error, Result};
-use super::table;
+use super::table::{self, Returning};
 use super::{consoles, create, notices, xenstored};
 use crate::blkback;
 use crate::hal::bell::Bell;
@@ -82,10 +82,11 @@ async fn settle(id: DomId, reason: Reason) {
             consoles::end(name);
         }
         Action::Restart => {
+            let returning = Returning::new(name);
             tear_down(id, true);
             // Its disks are wanted again.
             blkback::ended(id).await;
-            if let Err(error) = create::create(config.clone(), false).await {
+            if let Err(error) = create::again(config.clone(), returning).await {
                 notices::set(name, format!("{name} {what} and could not be started again: {error}"));
                 consoles::end(name);
             }

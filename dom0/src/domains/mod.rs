@@ -23,7 +23,7 @@ pub mod xenstored;
 
 use embassy_executor::Spawner;
 
-pub use create::{create, machine};
+pub use create::machine;
 pub use run::run;
 pub use view::list;
 

@@ -72,6 +72,7 @@ pub async fn wait_for_restart(id: DomId) -> Result {
     CHANGED
         .wait_for(|| {
             table::with(|table| match table.values().find(|domain| domain.config.name == name).map(|domain| domain.state) {
+                None if table::returns(&name) => None,
                 None => Some(Err(Error::about(&name, "it has ended and was not started again; `dom dmesg` may say why"))),
                 Some(State::Building | State::Dying) => None,
                 Some(_) => Some(Ok(())),

@@ -1,6 +1,6 @@
 //! The domains that Dom0 has made, and where each is in its life. The hypervisor knows numbers; names, configurations and policies are here.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
@@ -33,6 +33,9 @@ static TABLE: IrqMutex<BTreeMap<DomId, Domain>> = IrqMutex::new(BTreeMap::new())
 /// The numbers of the names.
 static NAMES: IrqMutex<Option<Map<String, DomId>>> = IrqMutex::new(None);
 
+/// Names of domains that have ended and are about to begin again.
+static RETURNING: IrqMutex<BTreeSet<String>> = IrqMutex::new(BTreeSet::new());
+
 /// Rung when a domain changes its state.
 pub static CHANGED: Bell = Bell::new();
 
@@ -60,6 +63,29 @@ pub fn remove(id: DomId) -> Option<Domain> {
     }
     CHANGED.ring();
     removed
+}
+
+/// Keeps a name while its domain is between its end and its next beginning, which take time: disks end their work, files are read.
+pub struct Returning(String);
+
+impl Returning {
+    /// From now on nobody else gets the name.
+    pub fn new(name: &str) -> Self {
+        RETURNING.lock().insert(name.into());
+        Self(name.into())
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        RETURNING.lock().remove(&self.0);
+        CHANGED.ring();
+    }
+}
+
+/// Whether a domain of this name is about to begin again.
+pub fn returns(name: &str) -> bool {
+    RETURNING.lock().contains(name)
 }
 
 /// The name of a domain; none for one that Dom0 has not made.

@@ -95,7 +95,7 @@ impl Load {
 
     fn tree(&self, format: Format, run: Run) -> Result<Archive> {
         let mut tree = Archive::default();
-        tree.copy("boot/dom0", &self.dom0)?;
+        tree.copy_stripped("boot/dom0", &self.dom0)?;
         tree.copy("guests/journal", &self.kernel)?;
         let Run { seed, acked, .. } = run;
         let configuration = format!(

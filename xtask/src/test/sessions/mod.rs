@@ -131,7 +131,7 @@ impl Stage {
     fn tree(&self, workspace: &Workspace, session: &Session) -> Result<Archive> {
         let mut tree = self.base.clone();
         if !session.without_dom0 {
-            tree.copy("boot/dom0", &self.dom0)?;
+            tree.copy_stripped("boot/dom0", &self.dom0)?;
         }
         if session.generic_linux {
             guests::add_generic(workspace, &mut tree)?;
