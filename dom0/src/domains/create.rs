@@ -202,7 +202,7 @@ fn connect(config: &DomainConfig, uuid: [u8; 16], ground: &Ground, built: &Built
 
 /// Lets a finished domain run, unless it is to begin paused.
 fn start(domid: DomId, paused: bool) -> Result {
-    let state = table::check(domid, Request::Finish { paused })?;
+    table::advance(domid, Request::Finish { paused })?;
     if !paused {
         let mut domain = abi::control::Domain { domid: domid.into(), ..Default::default() };
         let unpaused = control::op(OP_DOMAIN_UNPAUSE, &mut domain);
@@ -211,6 +211,5 @@ fn start(domid: DomId, paused: bool) -> Result {
             return Err(Error::refused("start the domain")(errno));
         }
     }
-    table::set_state(domid, state);
     Ok(())
 }

@@ -129,6 +129,17 @@ pub fn check(id: DomId, request: Request) -> Result<State> {
     })
 }
 
+/// Moves a domain to the state that a request leads to, if it makes sense now.
+pub fn advance(id: DomId, request: Request) -> Result {
+    with(|table| {
+        let domain = table.get_mut(&id).ok_or_else(|| gone(id))?;
+        domain.state = domain.state.after(request).map_err(|refusal| Error::about(&domain.config.name, refusal))?;
+        Ok(())
+    })?;
+    CHANGED.ring();
+    Ok(())
+}
+
 /// Moves a domain to a state.
 pub fn set_state(id: DomId, state: State) {
     with(|table| {

@@ -1,7 +1,7 @@
 //! Xenstore's service: moves bytes between the rings of domains and [`dom0_core::xenstore::Server`], which decides everything.
 //!
-//! Each turn looks once at every ring that was rung or has bytes left, serves a bounded number of requests, and lets other tasks run. A guest
-//! can only spoil its own connection.
+//! Each turn looks once at every ring that was rung or has bytes left, and serves one request, so that who was answered can ask again before
+//! one that floods is served again. After a few turns other tasks run. A guest can only spoil its own connection.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -21,8 +21,8 @@ use crate::hal::bell::Bell;
 use crate::hal::ports::ReadyPorts;
 use crate::hal::tasks;
 
-/// Requests served before other tasks get a turn.
-const REQUESTS_PER_TURN: usize = 8;
+/// Turns before other tasks get one.
+const TURNS: usize = 8;
 
 /// A domain's connection.
 struct Link {
@@ -31,8 +31,10 @@ struct Link {
     conn: ConnId,
     /// It has violated the protocol and is not listened to any more.
     broken: bool,
-    /// Its indices have moved and it has not been told yet.
+    /// It has been sent something and has not been told yet.
     owed: bool,
+    /// Bytes were taken from it and it has not been told yet.
+    taken: bool,
 }
 
 struct Service {
@@ -42,10 +44,10 @@ struct Service {
     by_conn: Map<ConnId, DomId>,
     /// Whose rings may hold bytes that are not taken yet.
     hungry: BTreeSet<DomId>,
-    /// Whose requests may not have been looked at yet.
-    heard: BTreeSet<DomId>,
-    /// Who is to be told of what has moved in their rings: once a turn, since each event makes its domain run.
+    /// Who is to be told of what they were sent: at the end of the turn.
     owed: Vec<DomId>,
+    /// Who has room again for requests. They are told with the answer, or after a few turns: each event makes its domain run.
+    taken: Vec<DomId>,
 }
 
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
@@ -71,7 +73,7 @@ pub async fn run() {
 async fn serve() {
     loop {
         READY.bell.wait_for(|| READY.any().then_some(())).await;
-        while with_service(Service::turn) {
+        while (1..=TURNS).all(|turn| with_service(|service| service.turn(turn == TURNS))) {
             yield_now().await;
         }
     }
@@ -125,7 +127,7 @@ pub fn attach(domid: DomId, frame: u64, remote_port: Port) -> Result {
     let port = events::bind_interdomain(domid, remote_port, |port| READY.add(port)).map_err(Error::refused("bind the xenstore channel"))?;
     with_service(|service| {
         let conn = service.server.introduce(domid);
-        service.links.insert(domid, Link { ring, port, conn, broken: false, owed: false });
+        service.links.insert(domid, Link { ring, port, conn, broken: false, owed: false, taken: false });
         service.by_port.insert(port, domid);
         service.by_conn.insert(conn, domid);
         service.send_all();
@@ -138,7 +140,6 @@ pub fn detach(domid: DomId, uuid: &[u8; 16]) {
     with_service(|service| {
         service.server.depopulate(domid, uuid);
         service.hungry.remove(&domid);
-        service.heard.remove(&domid);
         if let Some(link) = service.links.remove(&domid) {
             service.by_port.remove(&link.port);
             service.by_conn.remove(&link.conn);
@@ -159,13 +160,13 @@ impl Service {
             by_port: Map::default(),
             by_conn: Map::default(),
             hungry: BTreeSet::new(),
-            heard: BTreeSet::new(),
             owed: Vec::new(),
+            taken: Vec::new(),
         }
     }
 
-    /// One turn; whether there may be more to do at once.
-    fn turn(&mut self) -> bool {
+    /// One turn, the `last` before other tasks run; whether there may be more to do at once.
+    fn turn(&mut self, last: bool) -> bool {
         let rung = READY.take().filter_map(|port| self.by_port.get(&port));
         self.hungry.extend(rung);
         let mut moved = false;
@@ -175,29 +176,23 @@ impl Service {
         }
         moved |= self.serve();
         self.send_all();
+        if last || !moved {
+            self.owe_room();
+        }
         // Bytes that wait behind an answer that its client does not read are looked at again when it rings.
         moved
     }
 
-    /// Serves a few requests; whether there were any.
+    /// Serves a request; whether there was one. Ends the connection of a client that turns out not to keep to the protocol.
     fn serve(&mut self) -> bool {
-        for served in 0..REQUESTS_PER_TURN {
-            if !self.server.step() {
-                self.end_broken();
-                return served > 0;
-            }
+        let Some(conn) = self.server.step_by(time::now) else { return false };
+        if self.server.is_broken(conn)
+            && let Some(domid) = self.by_conn.get(&conn).copied()
+            && self.links.get(&domid).is_some_and(|link| !link.broken)
+        {
+            self.give_up(domid, ERROR_PROTO);
         }
         true
-    }
-
-    /// Ends the connections of those who turned out not to keep to the protocol, now that all that was heard has been looked at.
-    fn end_broken(&mut self) {
-        for domid in core::mem::take(&mut self.heard) {
-            let link = self.links.get(&domid).filter(|link| !link.broken);
-            if link.is_some_and(|link| self.server.is_broken(link.conn)) {
-                self.give_up(domid, ERROR_PROTO);
-            }
-        }
     }
 
     /// Takes what a ring holds, as far as the server has room for it.
@@ -213,8 +208,9 @@ impl Service {
             let bytes = &mut bytes[..count];
             link.ring.peek(bytes);
             link.ring.take(self.server.input(link.conn, bytes));
-            owe(&mut self.owed, domid, link);
-            self.heard.insert(domid);
+            if !core::mem::replace(&mut link.taken, true) {
+                self.taken.push(domid);
+            }
         }
         if count < ready {
             self.hungry.insert(domid);
@@ -269,11 +265,20 @@ impl Service {
         }
     }
 
+    /// Those who have room again and have not been told since are owed it now.
+    fn owe_room(&mut self) {
+        for domid in self.taken.drain(..) {
+            if let Some(link) = self.links.get_mut(&domid).filter(|link| link.taken) {
+                owe(&mut self.owed, domid, link);
+            }
+        }
+    }
+
     /// Tells those who are owed it.
     fn tell(&mut self) {
         for domid in self.owed.drain(..) {
             if let Some(link) = self.links.get_mut(&domid) {
-                link.owed = false;
+                (link.owed, link.taken) = (false, false);
                 // A domain that has closed its end hears nothing more.
                 let _ = events::send(link.port);
             }

@@ -73,12 +73,19 @@ impl Domain {
 /// All domains, by number.
 pub struct DomainTable {
     slots: [Option<&'static mut Domain>; MAX_DOMAINS],
+    /// How many slots are taken.
+    taken: u32,
+    /// Those whose teardown has begun, bit per number: there are few, and who looks for them looks often.
+    dying: Dying,
 }
+
+/// A set of domains.
+type Dying = [u64; MAX_DOMAINS / u64::BITS as usize];
 
 impl DomainTable {
     /// A table without domains.
     pub const fn new() -> Self {
-        DomainTable { slots: [const { None }; MAX_DOMAINS] }
+        DomainTable { slots: [const { None }; MAX_DOMAINS], taken: 0, dying: [0; MAX_DOMAINS / u64::BITS as usize] }
     }
 
     /// A domain by number.
@@ -102,17 +109,57 @@ impl DomainTable {
         let slot = &mut self.slots[usize::from(domain.id)];
         assert!(slot.is_none(), "domain number in use");
         *slot = Some(domain);
+        self.taken += 1;
     }
 
     /// Takes a domain out.
     pub fn remove(&mut self, id: DomId) -> Option<&'static mut Domain> {
-        self.slots.get_mut(usize::from(id))?.take()
+        let domain = self.slots.get_mut(usize::from(id))?.take()?;
+        self.taken -= 1;
+        let (word, bit) = place(id);
+        self.dying[word] &= !bit;
+        Some(domain)
+    }
+
+    /// Notes that a domain's teardown begins. No effect on a number that nobody has.
+    pub fn begin_end(&mut self, id: DomId) {
+        if let Some(domain) = self.get_mut(id) {
+            domain.dying = true;
+            let (word, bit) = place(id);
+            self.dying[word] |= bit;
+        }
+    }
+
+    /// The numbers of the domains whose teardown has begun, in order, as of now.
+    pub fn dying(&self) -> impl Iterator<Item = DomId> + use<> {
+        (0..).step_by(u64::BITS as usize).zip(self.dying).flat_map(|(first, mut word)| {
+            core::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros() as DomId)?;
+                word &= word - 1;
+                Some(first + bit)
+            })
+        })
+    }
+
+    /// How many domains there are.
+    pub fn len(&self) -> u32 {
+        self.taken
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.taken == 0
     }
 
     /// The domains, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = &Domain> {
         self.slots.iter().filter_map(|slot| slot.as_deref())
     }
+}
+
+/// Where a set has a domain's bit.
+fn place(id: DomId) -> (usize, u64) {
+    (usize::from(id) / u64::BITS as usize, 1 << (u32::from(id) % u64::BITS))
 }
 
 impl Default for DomainTable {

@@ -11,6 +11,7 @@ use alloc::{
 use super::{
     DomId,
     transaction::Transaction,
+    turns::Used,
     wire::{Inbox, Message, ProtocolViolation},
 };
 
@@ -35,6 +36,8 @@ pub struct Client {
     pub transactions: BTreeMap<u32, Transaction>,
     /// Whether it waits for its turn already.
     pub scheduled: bool,
+    /// What it has used of the server's time.
+    pub used: Used,
     /// Whether it is listed as having something to send.
     pub listed: bool,
     inbox: Inbox,
@@ -52,6 +55,7 @@ impl Client {
             domid,
             transactions: BTreeMap::new(),
             scheduled: false,
+            used: Used::default(),
             listed: false,
             inbox: Inbox::default(),
             outbox: VecDeque::new(),

@@ -5,7 +5,7 @@
 //! ([`quota`]); every read, write and event is checked against permissions ([`access`], `fire`); and what names a domain goes when the
 //! domain goes ([`Server::remove_domain`]). The protocol is Xen's (`docs/misc/xenstore.txt`, `io/xs_wire.h`).
 //!
-//! Read in this order: [`path`], [`perms`], [`tree`], [`access`], [`transaction`], [`watch`], [`wire`], [`request`], `perform`, [`server`].
+//! Read in this order: [`path`], [`perms`], [`tree`], [`access`], [`transaction`], [`watch`], [`wire`], [`request`], `perform`, `turns`, [`server`].
 
 pub mod access;
 mod admin;
@@ -27,6 +27,7 @@ pub mod server;
 mod transacting;
 pub mod transaction;
 pub mod tree;
+mod turns;
 pub mod watch;
 mod watching;
 pub mod wire;

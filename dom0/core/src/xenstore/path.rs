@@ -55,13 +55,30 @@ pub fn is_valid(path: &str) -> bool {
     path.starts_with('/') && path.len() <= ABSOLUTE_MAX && (path == "/" || last != b'/') && depth <= DEPTH_MAX
 }
 
+/// Whether a path is valid that lies directly below one that is known to be.
+pub fn is_valid_below_valid(path: &str) -> bool {
+    if path.len() > DEPTH_MAX {
+        return is_valid(path);
+    }
+    // Too short to be too long or too deep.
+    let name = name(path);
+    !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'-' | b'_' | b'@' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'))
+}
+
 /// The path one level up; `None` for the root.
 pub fn parent(path: &str) -> Option<&str> {
-    match path.rfind('/')? {
+    // Names are short: a plain search from the end beats one that is made for long texts.
+    match path.bytes().rposition(|byte| byte == b'/')? {
         0 if path.len() == 1 => None,
         0 => Some("/"),
         at => path.get(..at),
     }
+}
+
+/// The last component; empty for the root.
+pub fn name(path: &str) -> &str {
+    let from = path.bytes().rposition(|byte| byte == b'/').map_or(0, |at| at + 1);
+    path.get(from..).unwrap_or_default()
 }
 
 /// The path itself, its parent, and so on up to the root.
@@ -104,6 +121,16 @@ mod tests {
         assert!(resolve(&format!("/{}", "x".repeat(ABSOLUTE_MAX)), 1).is_err());
         assert!(resolve(&"/x".repeat(DEPTH_MAX), 1).is_ok());
         assert!(resolve(&"/x".repeat(DEPTH_MAX + 1), 1).is_err());
+    }
+
+    #[test]
+    fn below_a_valid_path_only_the_name_is_in_question() {
+        let long = format!("/a/{}", "x".repeat(ABSOLUTE_MAX));
+        for path in ["/a/b", "/a/", "/a/b c", "/a/ä", "/a/b_C-9@", "/a//", &long, &long[..ABSOLUTE_MAX]] {
+            assert_eq!(is_valid_below_valid(path), is_valid(path), "{path:?}");
+        }
+        let deep = "/x".repeat(DEPTH_MAX + 1);
+        assert!(!is_valid_below_valid(&deep));
     }
 
     #[test]

@@ -45,11 +45,14 @@ impl Server {
     }
 
     fn plant_one(&mut self, seed: Seed, events: Option<&mut Vec<Event>>) -> Result<(), Error> {
-        if !path::is_valid(&seed.path) {
+        let up = path::parent(&seed.path).ok_or(Error::Invalid)?;
+        let grounded = self.tree.node(up).is_some();
+        // What is in the tree is valid.
+        let valid = if grounded { path::is_valid_below_valid(&seed.path) } else { path::is_valid(&seed.path) };
+        if !valid {
             return Err(Error::Invalid);
         }
-        let up = path::parent(&seed.path).ok_or(Error::Invalid)?;
-        if self.tree.node(up).is_none() {
+        if !grounded {
             self.write(up, &[])?;
         }
         let perms = match seed.perms {

@@ -1,7 +1,7 @@
 //! The server: connections, and whose turn it is.
 //!
-//! Clients take turns, one request a turn, so a client that floods delays another by at most one request of its own. Nothing here waits:
-//! the driver feeds bytes with [`Server::input`], calls [`Server::step`] while it returns true, and sends what [`Server::output`] shows to
+//! Clients take turns, one request a turn, see `turns`: a client that floods delays another by at most one request of its own.
+//! Nothing here waits: the driver feeds bytes with [`Server::input`], calls [`Server::step`] while it returns true, and sends what [`Server::output`] shows to
 //! those that [`Server::next_with_output`] names.
 
 use abi::xenstore::{PAYLOAD_MAX, WATCH_INTRODUCE_DOMAIN, WATCH_RELEASE_DOMAIN, msg};
@@ -15,6 +15,7 @@ use super::{
     perms::{Access, Permissions},
     request::Request,
     tree::Tree,
+    turns::Turns,
     watch::Watches,
     wire::{Message, encode},
 };
@@ -45,7 +46,7 @@ pub struct Server {
     pub(super) specials: BTreeMap<&'static str, Permissions>,
     pub(super) clients: Map<ConnId, Client>,
     pub(super) effects: VecDeque<Effect>,
-    turns: VecDeque<ConnId>,
+    turns: Turns,
     sending: VecDeque<ConnId>,
     last_conn: u32,
 }
@@ -69,7 +70,7 @@ impl Server {
             specials: [(WATCH_INTRODUCE_DOMAIN, nobody()), (WATCH_RELEASE_DOMAIN, nobody())].into(),
             clients: Map::default(),
             effects: VecDeque::new(),
-            turns: VecDeque::new(),
+            turns: Turns::default(),
             sending: VecDeque::new(),
             last_conn: 0,
         }
@@ -87,19 +88,28 @@ impl Server {
         self.clients.get(&conn).map_or(0, Client::room)
     }
 
-    /// Serves one request of the client whose turn it is. False if nobody waits.
+    /// [`Server::step_by`] where all requests take as long. False if nobody waits.
     pub fn step(&mut self) -> bool {
-        let Some(conn) = self.turns.pop_front() else {
-            return false;
-        };
-        if let Some(client) = self.clients.get_mut(&conn) {
+        self.step_by(|| 0).is_some()
+    }
+
+    /// Serves one request of the client whose turn it is, which pays for the time that passes by the clock (ns); none if nobody waits.
+    pub fn step_by(&mut self, clock: impl Fn() -> u64) -> Option<ConnId> {
+        let conn = self.turns.next()?;
+        let start = clock();
+        let message = self.clients.get_mut(&conn).and_then(|client| {
             client.scheduled = false;
-            if let Some(message) = client.take() {
-                self.serve(conn, &message);
-            }
+            client.take()
+        });
+        let change = message.as_ref().is_some_and(Message::is_change);
+        if let Some(message) = message {
+            self.serve(conn, &message);
+        }
+        if let Some(client) = self.clients.get_mut(&conn) {
+            client.used.charge(clock().saturating_sub(start), change);
         }
         self.schedule(conn);
-        true
+        Some(conn)
     }
 
     /// The bytes that a client is to be sent next; empty if there are none. After sending call [`Server::sent`], then look again.
@@ -186,7 +196,7 @@ impl Server {
             && client.can_be_served()
         {
             client.scheduled = true;
-            self.turns.push_back(conn);
+            self.turns.join(conn, &mut client.used);
         }
     }
 

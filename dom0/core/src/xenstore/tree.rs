@@ -177,7 +177,7 @@ impl Tree {
 
     fn change_parent(&mut self, path: &str, now: u64, change: impl FnOnce(&mut Vec<Box<str>>, &str)) {
         let Some(up) = path::parent(path) else { return };
-        let name = path.rsplit('/').next().unwrap_or_default();
+        let name = path::name(path);
         if let Some(parent) = self.stored_mut(up) {
             parent.children_changed = now;
             change(&mut parent.children, name);

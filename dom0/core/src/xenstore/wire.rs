@@ -3,7 +3,7 @@
 //! The bytes of a message come in pieces as small as the client likes. An [`Inbox`] gathers them in a buffer that never holds more than
 //! one message of full size, whatever the header claims.
 
-use abi::xenstore::{Header, PAYLOAD_MAX};
+use abi::xenstore::{Header, PAYLOAD_MAX, msg};
 use abi::zerocopy::{FromBytes, IntoBytes};
 use alloc::vec::Vec;
 
@@ -23,6 +23,13 @@ pub struct Message {
     pub tx_id: u32,
     /// What follows the header.
     pub payload: Vec<u8>,
+}
+
+impl Message {
+    /// Whether it asks for a change of nodes.
+    pub fn is_change(&self) -> bool {
+        matches!(self.kind, msg::WRITE | msg::MKDIR | msg::RM | msg::SET_PERMS | msg::TRANSACTION_END)
+    }
 }
 
 /// The other end claimed a payload longer than the protocol allows. The stream is lost from there on.

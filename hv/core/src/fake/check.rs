@@ -77,7 +77,7 @@ fn frames(hv: &Hypervisor<FakeMachine>) -> impl Iterator<Item = Mfn> + use<'_> {
 }
 
 fn count_lists(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {
-    let mut queued = 0;
+    let (mut queued, mut owned) = (0, 0);
     for domain in 0..MAX_DOMAINS as DomId {
         let lists = hv.frames.lists_for_check(domain);
         let mut total = 0;
@@ -102,7 +102,9 @@ fn count_lists(hv: &Hypervisor<FakeMachine>, expected: &mut Expected) {
             assert!(usage.queued() && usage.kind().below().is_some(), "{mfn:?} is to be taken apart: {usage:?}");
         }
         queued += lists.work.len();
+        owned += total;
     }
+    assert_eq!(owned, hv.frames.stats().owned, "what all domains have");
     let marked = frames(hv).filter(|&mfn| hv.frames.known(mfn).usage().queued()).count();
     assert_eq!(marked, queued, "frames marked as queued are on a list");
 }

@@ -74,6 +74,7 @@ impl Frames {
         while let Some(mfn) = self.pop(&mut exchange.given) {
             machine.set_m2p(Mfn(mfn.into()), abi::layout::INVALID_M2P_ENTRY);
             self.accounts[usize::from(exchange.domain)].total -= 1;
+            self.owned -= 1;
             self.table[mfn as usize].set_stamp(self.clock.now());
             self.buddy.give(self.table, mfn, 0);
         }

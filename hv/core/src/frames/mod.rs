@@ -49,6 +49,8 @@ pub struct Frames {
     accounts: [DomainFrames; MAX_DOMAINS],
     /// How many frames there are of RAM.
     ram: u64,
+    /// How many of them are domains' own: the sum of all accounts' `total`.
+    owned: u64,
     ram_map: RamMap,
     /// Frames that are no RAM: who may map which.
     pub devices: DeviceFrames,
@@ -63,6 +65,8 @@ pub struct Stats {
     pub total: u64,
     /// Frames that are free.
     pub free: u64,
+    /// Frames that are domains' own.
+    pub owned: u64,
     /// One more than the highest frame number.
     pub end: u64,
 }
@@ -75,6 +79,7 @@ impl Frames {
             buddy: Buddy::new(),
             accounts: [DomainFrames::new(); MAX_DOMAINS],
             ram: 0,
+            owned: 0,
             ram_map: RamMap::new(),
             devices: DeviceFrames::new(),
             clock: FlushClock::new(),
@@ -118,7 +123,7 @@ impl Frames {
 
     /// The numbers for `machine_info`.
     pub fn stats(&self) -> Stats {
-        Stats { total: self.ram, free: self.buddy.free_frames(), end: self.table.len() as u64 }
+        Stats { total: self.ram, free: self.buddy.free_frames(), owned: self.owned, end: self.table.len() as u64 }
     }
 
     // Boot
@@ -187,6 +192,7 @@ impl Frames {
         }
         self.room(domain, 1)?;
         self.assign(mfn.0 as u32, domain);
+        self.owned += 1;
         Ok(())
     }
 
@@ -387,6 +393,7 @@ impl Frames {
             machine.set_m2p(frame, abi::layout::INVALID_M2P_ENTRY);
             self.assign(mfn, domain);
         }
+        self.owned += 1 << order;
     }
 
     fn assign(&mut self, mfn: u32, domain: DomId) {
@@ -412,6 +419,7 @@ impl Frames {
             account::unlink(self.table, &mut account.heads(), mfn.0 as u32);
             account.total -= 1;
             account.given_back -= 1;
+            self.owned -= 1;
         }
         frame.set_stamp(self.clock.now());
         self.buddy.give(self.table, mfn.0 as u32, 0);

@@ -4,7 +4,7 @@ use abi::errno::Errno;
 
 use crate::grants::{self, Teardown};
 use crate::hypervisor::Hypervisor;
-use crate::ids::{DOM0, DomId, MAX_DOMAINS, MAX_VCPUS, Mfn, VcpuRef};
+use crate::ids::{DOM0, DomId, MAX_VCPUS, Mfn, VcpuRef};
 use crate::machine::{Flush, Machine};
 use crate::{events, mm};
 
@@ -27,9 +27,8 @@ pub fn destroy<M: Machine>(hv: &mut Hypervisor<M>, id: DomId) -> Result<Progress
     if id == DOM0 {
         return Err(Errno::PERM);
     }
-    let domain = hv.domains.get_mut(id).ok_or(Errno::SRCH)?;
-    if !domain.dying {
-        domain.dying = true;
+    if !hv.domains.get(id).ok_or(Errno::SRCH)?.dying {
+        hv.domains.begin_end(id);
         hv.retire_domain(id);
         hv.forget_timers(id);
     }
@@ -95,8 +94,8 @@ fn remove<M: Machine>(hv: &mut Hypervisor<M>, id: DomId) {
 
 /// Removes the dead domains that others held and have let go by now.
 pub fn reap<M: Machine>(hv: &mut Hypervisor<M>) {
-    for id in 1..MAX_DOMAINS as DomId {
-        let dead = hv.domains.get(id).is_some_and(|domain| domain.dying && domain.grants.in_use() == 0);
+    for id in hv.domains.dying() {
+        let dead = hv.domains.get(id).is_some_and(|domain| domain.grants.in_use() == 0);
         if dead && hv.frames.first_of(id).is_none() && hv.frames.of(id).total == 0 {
             take_down(hv, id);
         }

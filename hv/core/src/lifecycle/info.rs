@@ -55,28 +55,21 @@ fn flags(domain: &Domain) -> u32 {
 /// Facts about the machine. Those that `platform` knows are its own: CPUs and ECAM ranges.
 pub fn machine_info<M: Machine>(hv: &Hypervisor<M>) -> MachineInfo {
     let stats = hv.frames.stats();
-    let (mut domains, mut owned, mut dying) = (0, 0, 0);
-    for domain in hv.domains.iter() {
-        let frames = hv.frames.of(domain.id).total;
-        domains += 1;
-        owned += frames;
-        dying += if domain.dying { frames } else { 0 };
-    }
     let mut info = MachineInfo {
         cpus_present: hv.platform.cpus_present,
         cpus_running: hv.cpus.iter().filter(|cpu| cpu.active).count() as u32,
         total_frames: stats.total,
         free_frames: stats.free,
-        hypervisor_frames: stats.total - stats.free - owned,
+        hypervisor_frames: stats.total - stats.free - stats.owned,
         max_mfn: stats.end.saturating_sub(1),
         tsc_khz: hv.machine.clock().tsc_khz.into(),
         uptime_ns: hv.machine.now(),
         idle_ns: hv.cpus.iter().map(|cpu| cpu.idle_ns).sum(),
-        domains,
+        domains: hv.domains.len(),
         max_domains: MAX_DOMAINS as u32,
         max_vcpus: MAX_VCPUS as u32,
         log_end: hv.machine.log_end(),
-        dying_frames: dying,
+        dying_frames: hv.domains.dying().map(|id| hv.frames.of(id).total).sum(),
         ..MachineInfo::default()
     };
     for (slot, ecam) in info.ecam.iter_mut().zip(hv.platform.ecam.iter().flatten()) {
