@@ -27,7 +27,7 @@ pub enum Task {
     /// Measure what the guest ABI costs on Domus and on Debian's Xen, in instructions
     Bench(Bench),
     /// Measure a guest's disk on Domus and on Debian's Xen with Linux as Dom0, as rates
-    BenchDisk(Bench),
+    BenchDisk(BenchDisk),
     /// Build the hypervisor, Dom0 and the guests
     Build,
     /// Write the archive with Dom0's file tree, for use outside `run`
@@ -121,6 +121,23 @@ pub struct Test {
 /// Options of `bench`.
 #[derive(Args, Debug)]
 pub struct Bench {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `bench-disk`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The same guest, image and QEMU, one after the other; the more the better, in all figures. They depend on the host and on what else it \
+    does: only the ratio says something. With --icount they are requests in a second in which the CPU executes 10^9 instructions, on a disk that \
+    answers at once and forgets; they repeat to a few percent. Takes some minutes, and fetches Xen's tools the first time.\n\n\
+    Example: cargo xtask bench-disk --icount"
+)]
+pub struct BenchDisk {
+    /// Let the machine's time count instructions, on a disk that takes no time
+    #[arg(long)]
+    pub icount: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,

@@ -1,7 +1,7 @@
 //! Loads a disk: writes a pattern everywhere, reads it back and compares, with `depth=` requests at a time (32) over `queues=` rings, in sizes from a
 //! sector to `most=` sectors (256); `rounds=` times (1), each with another pattern, over the first `mib=` MiB (all of the disk). `lend=1` uses buffers in
-//! place. It then times requests of 4 KiB, at depth 1 and 32 (or one of them, `timed=`), in ticks of the TSC: under `-icount shift=0` these are instructions of guest, hypervisor
-//! and back end together.
+//! place. It then times requests of 4 KiB (or of the sizes in `bytes=`, as `4096,65536`), at depth 1 and 32 (or one of them, `timed=`), in ticks of the TSC: under
+//! `-icount shift=0` these are instructions of guest, hypervisor and back end together.
 #![no_std]
 #![no_main]
 
@@ -64,9 +64,12 @@ fn run(info: &BootInfo) -> Result<(), Failure> {
         println!("#round {round}: {} MB/s written, {} MB/s read", rate(middle - before), rate(time::now() - middle));
     }
     let timed = number(info, "timed", 0);
-    for depth in [1, 32].into_iter().filter(|&depth| timed == 0 || depth == timed) {
-        for write in [false, true] {
-            load.time(depth, write, number(info, "requests", 2000))?;
+    let sizes = info.argument("bytes").unwrap_or("4096").split(',').filter_map(|size| size.parse().ok());
+    for bytes in sizes.filter(|bytes| (512..=load.sectors << 9).contains(bytes)) {
+        for depth in [1, 32].into_iter().filter(|&depth| timed == 0 || depth == timed) {
+            for write in [false, true] {
+                load.time(bytes, depth, write, number(info, "requests", 2000))?;
+            }
         }
     }
     if disk.info().discard.is_some() {
@@ -139,17 +142,18 @@ impl Load<'_> {
         if same { Ok(()) } else { Err(Failure::Wrong { sector }) }
     }
 
-    /// What a request of 4 KiB takes, so many of them at a time.
-    fn time(&self, depth: u64, write: bool, requests: u64) -> Result<(), Failure> {
+    /// What a request of so many bytes takes, at so many at a time.
+    fn time(&self, bytes: u64, depth: u64, write: bool, requests: u64) -> Result<(), Failure> {
         let failed = Cell::new(None);
+        let (each, end) = (bytes / 512, self.sectors - self.sectors % (bytes / 512));
         // Once to warm up: pages are granted and mapped, lists have grown.
         for count in [4 * depth, requests] {
             let task = |first: u64| -> Task<'_> {
                 let failed = &failed;
                 Box::pin(async move {
-                    let mut data = [first as u8; 4096];
+                    let mut data = vec![first as u8; each as usize * 512];
                     for index in (first..count).step_by(depth as usize) {
-                        let sector = index * 8 % (self.sectors & !7).max(8);
+                        let sector = index * each % end;
                         let result = if write { self.disk.write(sector, &data).await } else { self.disk.read(sector, &mut data).await };
                         if let Err(error) = result {
                             failed.set(Some(error));
@@ -162,7 +166,7 @@ impl Load<'_> {
             let (tsc, ns) = (self::tsc() - tsc, time::now() - ns);
             if count == requests {
                 let what = if write { "write" } else { "read" };
-                println!("#time: {what} of 4096 bytes at depth {depth}: {} ticks of the TSC, {} ns", tsc / count, ns / count);
+                println!("#time: {what} of {bytes} bytes at depth {depth}: {} ticks of the TSC, {} ns", tsc / count, ns / count);
             }
         }
         failed.get().map_or(Ok(()), |error| Err(Failure::Disk(error)))
