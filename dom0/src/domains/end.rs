@@ -42,7 +42,8 @@ pub async fn run() {
 async fn serve() {
     loop {
         BELL.wait_for(|| STATE_CHANGED.swap(false, Ordering::AcqRel).then_some(())).await;
-        let known: Vec<DomId> = table::with(|table| table.keys().copied().collect());
+        let mut known: Vec<DomId> = table::with(|table| table.keys().copied().collect());
+        known.sort_unstable();
         for id in known {
             if let Some(reason) = ended(id) {
                 settle(id, reason).await;

@@ -1,6 +1,7 @@
 //! The domains that Dom0 has made, and where each is in its life. The hypervisor knows numbers; names, configurations and policies are here.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
@@ -29,7 +30,7 @@ pub struct Domain {
     pub since: u64,
 }
 
-static TABLE: IrqMutex<BTreeMap<DomId, Domain>> = IrqMutex::new(BTreeMap::new());
+static TABLE: IrqMutex<Option<Map<DomId, Box<Domain>>>> = IrqMutex::new(None);
 /// The numbers of the names.
 static NAMES: IrqMutex<Option<Map<String, DomId>>> = IrqMutex::new(None);
 
@@ -40,8 +41,8 @@ static RETURNING: IrqMutex<BTreeSet<String>> = IrqMutex::new(BTreeSet::new());
 pub static CHANGED: Bell = Bell::new();
 
 /// Looks at the table, or changes it. Not to be nested.
-pub fn with<T>(act: impl FnOnce(&mut BTreeMap<DomId, Domain>) -> T) -> T {
-    act(&mut TABLE.lock())
+pub fn with<T>(act: impl FnOnce(&mut Map<DomId, Box<Domain>>) -> T) -> T {
+    act(TABLE.lock().get_or_insert_default())
 }
 
 fn names<T>(act: impl FnOnce(&mut Map<String, DomId>) -> T) -> T {
@@ -51,12 +52,12 @@ fn names<T>(act: impl FnOnce(&mut Map<String, DomId>) -> T) -> T {
 /// Takes a domain into the table, or from it.
 pub fn insert(id: DomId, domain: Domain) {
     names(|names| names.insert(domain.config.name.clone(), id));
-    with(|table| table.insert(id, domain));
+    with(|table| table.insert(id, Box::new(domain)));
     CHANGED.ring();
 }
 
 /// See [`insert`].
-pub fn remove(id: DomId) -> Option<Domain> {
+pub fn remove(id: DomId) -> Option<Box<Domain>> {
     let removed = with(|table| table.remove(&id));
     if let Some(domain) = &removed {
         names(|names| names.remove(&domain.config.name));

@@ -2,14 +2,26 @@
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::future::poll_fn;
-use core::task::{Poll, Waker};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 
 use critical_section::Mutex;
 use pv_guest_sdk::time;
 
-/// Tasks that wait, with their times (ns since boot).
-static WAITING: Mutex<RefCell<Vec<(u64, Waker)>>> = Mutex::new(RefCell::new(Vec::new()));
+/// Tasks that wait, and the number of the next wait.
+struct Waiting {
+    tasks: Vec<Task>,
+    next: u64,
+}
+
+struct Task {
+    wait: u64,
+    /// Nanoseconds since boot.
+    deadline: u64,
+    waker: Waker,
+}
+
+static WAITING: Mutex<RefCell<Waiting>> = Mutex::new(RefCell::new(Waiting { tasks: Vec::new(), next: 0 }));
 
 /// Takes the timer.
 pub fn init() {
@@ -21,14 +33,14 @@ fn fire() {
     critical_section::with(|section| {
         let mut waiting = WAITING.borrow_ref_mut(section);
         let now = time::now();
-        waiting.retain(|(deadline, waker)| {
-            let due = *deadline <= now;
+        waiting.tasks.retain(|task| {
+            let due = task.deadline <= now;
             if due {
-                waker.wake_by_ref();
+                task.waker.wake_by_ref();
             }
             !due
         });
-        if let Some(next) = waiting.iter().map(|(deadline, _)| *deadline).min() {
+        if let Some(next) = waiting.tasks.iter().map(|task| task.deadline).min() {
             // A time that has passed fires at once.
             let _ = time::set_timer(next);
         }
@@ -36,22 +48,46 @@ fn fire() {
 }
 
 /// Waits until `deadline` (ns since boot).
-pub async fn sleep_until(deadline: u64) {
-    poll_fn(|context| {
-        if time::now() >= deadline {
+pub fn sleep_until(deadline: u64) -> Sleep {
+    Sleep { deadline, wait: None }
+}
+
+/// A wait for a time. Who gives it up is not listed any more.
+pub struct Sleep {
+    deadline: u64,
+    wait: Option<u64>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if time::now() >= self.deadline {
             return Poll::Ready(());
         }
         critical_section::with(|section| {
             let mut waiting = WAITING.borrow_ref_mut(section);
-            // A task that waits for something else as well asks again whenever that wakes it.
-            if !waiting.iter().any(|(known, waker)| *known == deadline && waker.will_wake(context.waker())) {
-                waiting.push((deadline, context.waker().clone()));
+            let known = waiting.tasks.iter_mut().find(|task| Some(task.wait) == self.wait);
+            if let Some(task) = known {
+                task.waker.clone_from(context.waker());
+                return;
             }
+            let wait = waiting.next;
+            waiting.next += 1;
+            waiting.tasks.push(Task { wait, deadline: self.deadline, waker: context.waker().clone() });
+            self.wait = Some(wait);
         });
         fire();
         Poll::Pending
-    })
-    .await;
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if self.wait.is_some() {
+            critical_section::with(|section| WAITING.borrow_ref_mut(section).tasks.retain(|task| Some(task.wait) != self.wait));
+        }
+    }
 }
 
 /// Waits for so many nanoseconds.
