@@ -8,9 +8,10 @@ use domus_harness::console::Newlines;
 use domus_harness::disk::Disk;
 use domus_harness::log::{Log as Verdict, Outcome};
 use domus_harness::machine::{Machine, Serial};
-use domus_harness::supervise::{Ended, Plan, Watch, Watcher, supervise};
+use domus_harness::supervise::{Ended, Input, Plan, Watch, Watcher, supervise};
 
 use crate::archive::Archive;
+use crate::progress::show;
 use crate::workspace::write;
 
 /// When the power is cut.
@@ -50,12 +51,12 @@ pub fn machine(folder: &Path, hypervisor: &Path, tree: &Archive, memory_mib: u32
 /// # Errors
 /// When the machine ends before its power is cut.
 pub fn cut(machine: &Machine, log: PathBuf, cut: Cut) -> Result<(Vec<u64>, String)> {
-    let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(cut.timeout) };
+    let plan = Plan { terminal: false, input: Input::Nothing, log: Some(log), timeout: Some(cut.timeout) };
     let mut plug = Plug { cut, newlines: Newlines::default(), console: String::new(), log: String::new(), verdict: Verdict::default() };
     let ended = supervise(machine.command(), &plan, &mut plug)?;
     let acks = acknowledged(&plug.console);
     if ended != Ended::Stopped || acks.len() < cut.acks {
-        eprintln!("--- console\n{}--- log\n{}---", plug.console, plug.log);
+        show(&format!("--- console\n{}--- log\n{}---\n", plug.console, plug.log));
         bail!("the machine ended ({ended:?}) after {} acknowledgements, before its power was cut", acks.len());
     }
     Ok((acks, plug.console))

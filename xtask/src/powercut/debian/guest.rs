@@ -10,12 +10,13 @@ use anyhow::{Context, Result, ensure};
 use domus_harness::disk::Disk;
 use domus_harness::domus;
 use domus_harness::machine::Machine;
-use domus_harness::supervise::Plan;
+use domus_harness::supervise::{Input, Plan};
 
 use super::parcel;
 use crate::archive::{Archive, exec_file};
 use crate::disk::{self, DiskOption};
 use crate::powercut::power::{self, Cut};
+use crate::progress::show;
 use crate::workspace::Workspace;
 use crate::{command, compile, deps, guests};
 
@@ -101,13 +102,13 @@ impl Guest {
             "dom shutdown -w debian".to_owned(),
         ];
         let (machine, log) = self.machine(folder, disks, &commands)?;
-        let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(TIMEOUT) };
+        let plan = Plan { terminal: false, input: Input::Nothing, log: Some(log), timeout: Some(TIMEOUT) };
         let report = domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())?;
         let verdict = sound(&report.console).and_then(|()| {
             ensure!(report.status == 0, "status {} ({})", report.status, report.complaint().unwrap_or("a command failed"));
             Ok(())
         });
-        verdict.inspect_err(|_| eprintln!("--- console\n{}--- log\n{}---", report.console, report.log))
+        verdict.inspect_err(|_| show(&format!("--- console\n{}--- log\n{}---\n", report.console, report.log)))
     }
 
     fn machine(&self, folder: &Path, disks: Disks<'_>, commands: &[String]) -> Result<(Machine, PathBuf)> {
