@@ -50,13 +50,35 @@ pub enum Ended {
     Interrupted,
 }
 
+/// What the process reads from its standard input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing: it ends at once.
+    #[default]
+    Nothing,
+    /// Whatever we are given.
+    Ours,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Input {
+    fn stdio(&self) -> Result<Stdio> {
+        Ok(match self {
+            Self::Nothing => Stdio::null(),
+            Self::Ours => Stdio::inherit(),
+            Self::File(path) => File::open(path).with_context(|| format!("cannot read {}", path.display()))?.into(),
+        })
+    }
+}
+
 /// How to run it.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Pass our own terminal to the process, and do not watch its output.
     pub terminal: bool,
-    /// Without a terminal: pass our standard input on all the same.
-    pub input: bool,
+    /// Its standard input, if it does not have our terminal.
+    pub input: Input,
     /// The file that the process writes its log to.
     pub log: Option<PathBuf>,
     /// How long it may take.
@@ -75,8 +97,7 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
     if plan.terminal {
         command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
     } else {
-        let input = if plan.input { Stdio::inherit() } else { Stdio::null() };
-        command.stdin(input).stdout(Stdio::piped());
+        command.stdin(plan.input.stdio()?).stdout(Stdio::piped());
     }
     let interrupted = interruption()?;
     let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
@@ -269,6 +290,19 @@ mod tests {
         assert_eq!(supervise(shell(&script), &plan, &mut keep).unwrap(), Ended::ByItself);
         assert_eq!(keep.console, b"one\nthree\n");
         assert_eq!(keep.log, b"two\n");
+    }
+
+    #[test]
+    fn a_file_can_be_its_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let typed = dir.path().join("typed");
+        std::fs::write(&typed, "one\ntwo\n").unwrap();
+        let mut keep = Keep::default();
+        supervise(shell("cat"), &Plan { input: Input::File(typed), ..Plan::default() }, &mut keep).unwrap();
+        assert_eq!(keep.console, b"one\ntwo\n");
+        let missing = Plan { input: Input::File(dir.path().join("no-such-file")), ..Plan::default() };
+        let error = supervise(shell("cat"), &missing, &mut keep).unwrap_err();
+        assert!(format!("{error:#}").contains("no-such-file"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use domus_harness::console::Newlines;
 use domus_harness::disk::Disk;
 use domus_harness::log::{Log as Verdict, Outcome};
 use domus_harness::machine::{Machine, Serial};
-use domus_harness::supervise::{Ended, Plan, Watch, Watcher, supervise};
+use domus_harness::supervise::{Ended, Input, Plan, Watch, Watcher, supervise};
 use domus_journal::Journal;
 
 use super::format::Format;
@@ -81,7 +81,7 @@ impl Load {
             disks: vec![disk],
             extra: Vec::new(),
         };
-        let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(TIMEOUT) };
+        let plan = Plan { terminal: false, input: Input::Nothing, log: Some(log), timeout: Some(TIMEOUT) };
         let mut power =
             Power { run, newlines: Newlines::default(), console: String::new(), log: String::new(), verdict: Verdict::default() };
         let ended = supervise(machine.command(), &plan, &mut power)?;
