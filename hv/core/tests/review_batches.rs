@@ -67,9 +67,8 @@ enum Op {
 }
 
 fn one() -> impl Strategy<Value = One> {
-    (0usize..24, 0usize..DOMAINS, 0..GRANTS, any::<bool>(), any::<bool>(), 0usize..8).prop_map(
-        |(page, of, reference, write, by_entry, which)| One { page: page + PAGES, of, reference, write, by_entry, which },
-    )
+    (0usize..24, 0usize..DOMAINS, 0..GRANTS, any::<bool>(), any::<bool>(), 0usize..8)
+        .prop_map(|(page, of, reference, write, by_entry, which)| One { page: page + PAGES, of, reference, write, by_entry, which })
 }
 
 fn ones() -> impl Strategy<Value = Vec<One>> {
@@ -454,9 +453,8 @@ impl World {
         let own: Vec<Mapped> = self.mapped.iter().copied().filter(|mapped| mapped.who == who).collect();
         for (index, one) in ones.iter().enumerate() {
             let found = own.get((index + one.which) % own.len().max(1));
-            let (handle, mut host_addr) = found.map_or((one.which as u32, va(one.page)), |mapped| {
-                (mapped.handle, self.host_address(who, mapped.page, mapped.by_entry))
-            });
+            let (handle, mut host_addr) = found
+                .map_or((one.which as u32, va(one.page)), |mapped| (mapped.handle, self.host_address(who, mapped.page, mapped.by_entry)));
             if one.which == 7 {
                 host_addr = self.host_address(who, one.page, one.by_entry);
             }
@@ -513,8 +511,11 @@ impl World {
             domid: of as DomId,
             ..Reservation::default()
         };
-        let request =
-            Exchange { input: list(at + 256, orders.0, given.len()), output: list(at + 512, orders.1, frames >> orders.1), nr_exchanged: 0 };
+        let request = Exchange {
+            input: list(at + 256, orders.0, given.len()),
+            output: list(at + 512, orders.1, frames >> orders.1),
+            nr_exchanged: 0,
+        };
         self.kit.hv.machine.put(at, request.as_bytes());
         self.kit.hv.machine.put(at + 256, given.as_bytes());
         self.kit.hv.machine.put(at + 512, [7u64; 16].as_bytes());
@@ -548,7 +549,8 @@ impl World {
         // What a dead domain had mapped may be left until its teardown comes to it.
         self.mapped.retain(|mapped| hv.domain(mapped.who as DomId).is_some_and(|domain| domain.grants.mapped() != 0));
         let owns = |of: usize, mfn: Mfn| hv.frames.get(mfn).is_some_and(|frame| frame.belongs_to(of as DomId));
-        let mapped = self.mapped.iter().filter(|mapped| owns(mapped.granter, mapped.frame)).map(|mapped| (mapped.who as DomId, mapped.frame));
+        let mapped =
+            self.mapped.iter().filter(|mapped| owns(mapped.granter, mapped.frame)).map(|mapped| (mapped.who as DomId, mapped.frame));
         self.kit.permitted.mappings = mapped.chain(self.foreign.iter().map(|&mfn| (0, mfn))).collect();
         self.kit.check();
         for id in 0..DOMAINS as DomId {
