@@ -13,6 +13,7 @@ use domus_journal::Journal;
 
 use super::format::Format;
 use crate::archive::{Archive, exec_file};
+use crate::progress::show;
 use crate::workspace::{Workspace, write};
 use crate::{compile, deps};
 
@@ -87,7 +88,7 @@ impl Load {
         let ended = supervise(machine.command(), &plan, &mut power)?;
         let acks = acknowledged(&power.console);
         if ended != Ended::Stopped || acks.len() < run.acks {
-            eprintln!("--- console\n{}--- log\n{}---", power.console, power.log);
+            show(&format!("--- console\n{}--- log\n{}---\n", power.console, power.log));
             bail!("the machine ended ({ended:?}) after {} acknowledgements, before its power was cut", acks.len());
         }
         Ok(acks)
