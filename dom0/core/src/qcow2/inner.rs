@@ -37,6 +37,8 @@ pub(super) struct Inner {
     /// Bytes of what lies below, as far as they are used: looked up once, as every request needs them.
     pub below_bytes: Cell<u64>,
     pub header: RefCell<Header>,
+    /// What lies below may be another header: a change of it failed.
+    pub unsure: Cell<bool>,
     pub slices: RefCell<Slices>,
     pub l1: RefCell<Vec<u64>>,
     /// Blocks of the L1 table that are to be written, by index.
@@ -83,6 +85,7 @@ impl Inner {
             access,
             geometry,
             header: RefCell::new(header),
+            unsure: Cell::new(false),
             slices: RefCell::new(Slices::new(geometry.cluster())),
             l1: RefCell::new(l1),
             l1_changed: RefCell::default(),
