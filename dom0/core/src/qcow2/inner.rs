@@ -53,6 +53,8 @@ pub(super) struct Inner {
     pub traffic: Rc<Traffic>,
     /// No places are told: something moves.
     pub closed: Cell<bool>,
+    /// Its user has let go of it, and another may have it: see [`super::Image::shut`].
+    pub shut: Cell<bool>,
 }
 
 impl Inner {
@@ -96,6 +98,7 @@ impl Inner {
             carrier: Carrier::default(),
             traffic: Traffic::new(),
             closed: Cell::new(false),
+            shut: Cell::new(false),
         });
         inner.begin().await?;
         Ok(inner)
