@@ -7,6 +7,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+use super::at_once::AtOnce;
 use super::carrier::Carrier;
 use super::entry::{Entry, OFFSET};
 use super::error::ImageError;
@@ -17,6 +18,10 @@ use super::space::Space;
 use super::store::Store;
 use super::write::Busy;
 use crate::block::{DiskError, SharedDisk, SharedMemory, Traffic};
+
+/// Requests that fill clusters at once at most, with up to 64 KiB of buffers each; and that unpack, with up to three clusters each.
+const MOST_FILLING: usize = 16;
+const MOST_UNPACKING: usize = 4;
 
 /// Whether an image may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,9 @@ pub(super) struct Inner {
     pub busy: Busy,
     /// The last packed cluster that was read, by the offset of its data: guests read a cluster in several requests.
     pub unpacked: RefCell<Option<(u64, Rc<[u8]>)>>,
+    /// Those who fill clusters, and those who unpack some: both have buffers.
+    pub filling: AtOnce,
+    pub unpacking: AtOnce,
     pub carrier: Carrier,
     pub traffic: Rc<Traffic>,
     /// No places are told: something moves.
@@ -95,6 +103,8 @@ impl Inner {
             space: Space::default(),
             busy: Busy::default(),
             unpacked: RefCell::default(),
+            filling: AtOnce::new(MOST_FILLING),
+            unpacking: AtOnce::new(MOST_UNPACKING),
             carrier: Carrier::default(),
             traffic: Traffic::new(),
             closed: Cell::new(false),

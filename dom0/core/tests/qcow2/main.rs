@@ -3,6 +3,7 @@
 mod faults;
 mod foreign;
 mod hostile;
+mod memory;
 mod ours;
 mod power;
 mod support;
