@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::deps::{self, Toolchain};
-use crate::progress::say;
+use crate::progress::{say, words};
 use crate::workspace::Workspace;
 
 /// One kind of bare-metal build. Each has a target folder, so that one need not wait for the other's lock.
@@ -122,7 +122,7 @@ fn toolchain() -> Result<Toolchain> {
 fn programs(workspace: &Workspace, kind: Kind, what: &[&str]) -> Result<Vec<Program>> {
     let mut cargo = cargo(workspace, kind, "build")?;
     cargo.args(what).arg("--message-format=json-render-diagnostics");
-    cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
+    cargo.stdin(Stdio::null()).stderr(words());
     let output = cargo.output().context("cannot start cargo")?;
     if !output.status.success() {
         bail!("building {} failed", what.join(" "));

@@ -8,11 +8,12 @@ use domus_harness::console::Newlines;
 use domus_harness::disk::Disk;
 use domus_harness::log::{Log as Verdict, Outcome};
 use domus_harness::machine::{Machine, Serial};
-use domus_harness::supervise::{Ended, Plan, Watch, Watcher, supervise};
+use domus_harness::supervise::{Ended, Input, Plan, Watch, Watcher, supervise};
 use domus_journal::Journal;
 
 use super::format::Format;
 use crate::archive::{Archive, exec_file};
+use crate::progress::show;
 use crate::workspace::{Workspace, write};
 use crate::{compile, deps};
 
@@ -81,13 +82,13 @@ impl Load {
             disks: vec![disk],
             extra: Vec::new(),
         };
-        let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(TIMEOUT) };
+        let plan = Plan { terminal: false, input: Input::Nothing, log: Some(log), timeout: Some(TIMEOUT) };
         let mut power =
             Power { run, newlines: Newlines::default(), console: String::new(), log: String::new(), verdict: Verdict::default() };
         let ended = supervise(machine.command(), &plan, &mut power)?;
         let acks = acknowledged(&power.console);
         if ended != Ended::Stopped || acks.len() < run.acks {
-            eprintln!("--- console\n{}--- log\n{}---", power.console, power.log);
+            show(&format!("--- console\n{}--- log\n{}---\n", power.console, power.log));
             bail!("the machine ended ({ended:?}) after {} acknowledgements, before its power was cut", acks.len());
         }
         Ok(acks)
