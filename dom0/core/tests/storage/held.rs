@@ -49,7 +49,7 @@ fn a_command_that_waited_does_not_write_what_is_somebody_elses_now() {
     let gate = Rc::new(Gate { disk: FakeDisk::new(&memory, 0, vec![0; 8 << 20]), open: Cell::new(true) });
     storage.add(0, "vda", gate.clone());
     let target = Target::new("/dev/vda", Format::Qcow2);
-    block_on(storage.create_image(&target, Some(4 << 20), None)).unwrap();
+    block_on(storage.create_image(&target, Some(4 << 20), None, true)).unwrap();
     let page = memory.take(4096);
     let fill = |disk: &dyn Disk, cluster: u64, value: u8| {
         page.set(0, &[value; 4096]);
