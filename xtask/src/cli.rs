@@ -7,7 +7,7 @@ use clap::builder::TypedValueParser as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::disk::DiskOption;
-use crate::powercut::Format;
+use crate::powercut::Subject;
 
 /// Builds, runs and tests Domus. What is missing (the bare-metal target, QEMU, Debian packages) is installed first.
 #[derive(Debug, Parser)]
@@ -204,7 +204,7 @@ pub struct Debian {
 pub struct PowerCut {
     /// What the disk is; may be repeated; all of them if not given
     #[arg(long, value_name = "FORMAT")]
-    pub format: Vec<Format>,
+    pub format: Vec<Subject>,
     /// Power cuts for each
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub cuts: u64,

@@ -24,8 +24,11 @@ impl Image {
 }
 
 impl Inner {
-    /// Refuses to change an image that is only looked at.
+    /// Refuses to change an image that is only looked at, or is somebody else's by now.
     pub fn may_change(&self) -> Result<(), ImageError> {
+        if self.shut.get() {
+            return Err(ImageError::CannotHere("its user has let go of the image meanwhile: try again"));
+        }
         if self.access == Access::ReadOnly { Err(DiskError::ReadOnly.into()) } else { Ok(()) }
     }
 

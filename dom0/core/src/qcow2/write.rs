@@ -167,6 +167,7 @@ impl Inner {
     }
 
     async fn fill(self: &Rc<Self>, claim: &Claim, offset: u64, from: &[Piece]) -> Result<(), DiskError> {
+        let _turn = self.filling.enter().await;
         let start = claim.first << self.geometry.cluster_bits;
         let end = (claim.first + claim.count) << self.geometry.cluster_bits;
         let to = claim.to << self.geometry.cluster_bits;
