@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
     } else {
         command.stdin(plan.input.stdio()?).stdout(Stdio::piped());
     }
-    let interrupted = interruption()?;
+    heed_signals()?;
     let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let mut child = Guard(child);
     let chunks = read_in_background(&mut child.0);
@@ -111,7 +111,7 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
             break if status.success() { Ended::ByItself } else { Ended::Failed };
         }
         let now = Instant::now();
-        if interrupted.load(Ordering::Relaxed) {
+        if interrupted() {
             break Ended::Interrupted;
         } else if run.stop_at.is_some_and(|at| now >= at) {
             break Ended::Stopped;
@@ -128,13 +128,21 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
     Ok(ended)
 }
 
-/// A flag that the signals set which would otherwise end us and leave the machine running.
-fn interruption() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
+/// Set by the signals that would otherwise end us and leave machines running, of which there may be several.
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Whether such a signal came since the first process was started here. It stays so: nothing more is worth starting.
+pub fn interrupted() -> bool {
+    INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+fn heed_signals() -> Result<()> {
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    // A handler for each process that we start: they are few, and all set the one flag.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        signal_hook::flag::register(signal, Arc::clone(flag))?;
     }
-    Ok(flag)
+    Ok(())
 }
 
 struct Run<'a> {

@@ -60,11 +60,17 @@ impl Storage {
         Ok(Held { image, opened: Some(opened) })
     }
 
-    /// Makes an image in a disk or file, in place of what is there; of the backing's size if none is given.
+    /// Makes an image in a disk or file; of the backing's size if none is given. What is there already is overwritten only if it may be.
     ///
     /// # Errors
     /// One message: what is wrong, and what to do.
-    pub async fn create_image(&self, target: &Target, bytes: Option<u64>, backing: Option<(String, Format)>) -> Result<()> {
+    pub async fn create_image(
+        &self,
+        target: &Target,
+        bytes: Option<u64>,
+        backing: Option<(String, Format)>,
+        overwrite: bool,
+    ) -> Result<()> {
         let about = |message: &dyn core::fmt::Display| StorageError::about(target, message);
         let layer = self.layer(target, Access::Write).await?;
         let mut backing_bytes = None;
@@ -83,6 +89,9 @@ impl Storage {
             && self.layer(&target.beside(name, *format), Access::Read).await?.range.meets(&layer.range)
         {
             return Err(about(&"an image cannot lie over what holds it; name another backing"));
+        }
+        if !overwrite && let Some(what) = self.in_the_way(&*layer.disk).await.map_err(|error| about(&error))? {
+            return Err(about(&format!("it holds {what}, which would be lost; take another, or overwrite it by --force")));
         }
         let backing = backing.map(|(name, format)| (name, format.name().to_string()));
         let disk: SharedDisk = layer.disk;

@@ -56,6 +56,15 @@ impl Opened {
     }
 }
 
+impl Drop for Opened {
+    /// Before the claims end: commands of operators may still have the image.
+    fn drop(&mut self) {
+        if let Some(image) = &self.image {
+            image.shut();
+        }
+    }
+}
+
 /// A layer that is found and claimed, and what is in it.
 struct Found {
     target: Target,

@@ -22,6 +22,7 @@ use super::suite::Suite;
 use crate::archive::{Archive, exec_file, parse_add};
 use crate::compile::{self, Program};
 use crate::disk::DiskOption;
+use crate::progress::show;
 use crate::workspace::{Workspace, temporary};
 use crate::{debian, deps, disk, guests};
 
@@ -102,7 +103,7 @@ impl Stage {
             verdict = shell::run(&session.after, scratch.path(), debian)?.map_or(Verdict::Success, Verdict::Failure);
         }
         if verdict != Verdict::Success {
-            eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
+            show(&format!("--- console\n{}--- log\n{}---\n", report.console, report.log));
         }
         Ok(verdict)
     }
