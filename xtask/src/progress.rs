@@ -34,6 +34,11 @@ pub fn words() -> Stdio {
     kept.map_or_else(|| std::io::stderr().into(), Into::into)
 }
 
+/// Whether what is said in this thread is kept.
+pub fn is_captured() -> bool {
+    KEPT.with_borrow(Option::is_some)
+}
+
 /// Does it, and gives what was said meanwhile by this thread and the programs that it started.
 pub fn captured<T>(work: impl FnOnce() -> T) -> (T, String) {
     let Ok(file) = tempfile::tempfile() else {
@@ -55,7 +60,7 @@ pub fn captured<T>(work: impl FnOnce() -> T) -> (T, String) {
 /// # Errors
 /// Those of `work`.
 pub fn during<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    if !std::io::stderr().is_terminal() || KEPT.with_borrow(Option::is_some) {
+    if !std::io::stderr().is_terminal() || is_captured() {
         say(what);
         return work();
     }

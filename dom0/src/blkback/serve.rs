@@ -53,7 +53,11 @@ async fn serve(device: &Rc<Device>, cell: &QueueCell, mut ends: Ends, persistent
             Next::Event if waits.prepare(device, &mut queue) => {
                 poll_fn(|context| waits.poll(context, cell, take, &completions)).await;
             }
-            Next::Event | Next::Turn => yield_now().await,
+            Next::Event | Next::Turn => {
+                // Jobs go on although the front end always asks for more: others may be behind them in a disk's line, or in an image.
+                poll_fn(|context| Poll::Ready(waits.go_on(context))).await;
+                yield_now().await;
+            }
         }
     }
     cell.now.set((0, 0));
@@ -123,15 +127,21 @@ impl Waits {
         true
     }
 
-    /// Ready when there is something to do.
-    fn poll(&mut self, context: &mut Context<'_>, cell: &QueueCell, take: bool, done: &Completions) -> Poll<()> {
+    /// Lets jobs go on; whether there is room now that was waited for.
+    fn go_on(&mut self, context: &mut Context<'_>) -> bool {
         while let Poll::Ready(Some(())) = self.jobs.poll_next_unpin(context) {}
-        done.register(context.waker());
-        cell.waker.set(Some(context.waker().clone()));
         let roomy = self.room.as_mut().is_some_and(|room| room.as_mut().poll(context).is_ready());
         if roomy {
             self.room = None;
         }
+        roomy
+    }
+
+    /// Ready when there is something to do.
+    fn poll(&mut self, context: &mut Context<'_>, cell: &QueueCell, take: bool, done: &Completions) -> Poll<()> {
+        let roomy = self.go_on(context);
+        done.register(context.waker());
+        cell.waker.set(Some(context.waker().clone()));
         let rung = cell.door.poll(context.waker());
         let told_to_stop = take && cell.stop.get();
         if rung || roomy || told_to_stop || done.any() { Poll::Ready(()) } else { Poll::Pending }

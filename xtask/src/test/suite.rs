@@ -9,7 +9,7 @@ use domus_harness::verdict::Verdict;
 
 use super::report::Report;
 use crate::cli;
-use crate::progress::{captured, say};
+use crate::progress::captured;
 
 /// Runs steps, one after the other.
 pub struct Suite<'a> {
@@ -65,9 +65,6 @@ impl<'a> Suite<'a> {
         if interrupted() {
             self.report.left_out();
             return None;
-        }
-        if self.beside_others && !self.options.list {
-            say(&format!("preparing {group}"));
         }
         match self.run(work) {
             (Ok(prepared), _) => Some(prepared),

@@ -207,7 +207,8 @@ impl Queue {
                 let Some(token) = self.flights.begin(request.id, operation(request), kind_of(write)) else { return false };
                 self.promised += segments;
                 for &gref in &pages[..descriptors] {
-                    self.hold(token, gref, false);
+                    // Only read, like what is written to the disk: front ends may grant no more.
+                    self.hold(token, gref, true);
                 }
                 self.flights.get(token).descriptors = descriptors;
                 self.begun.push(Begun { token, indirect: Some((sector, segments)) });

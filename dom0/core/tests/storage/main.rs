@@ -1,5 +1,7 @@
 //! Names of disks, mounts and claims, on volumes that `mke2fs` made.
 
+mod crossed;
+mod held;
 mod images;
 
 use std::fs;
