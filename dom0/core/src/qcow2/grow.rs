@@ -132,6 +132,7 @@ impl Inner {
             self.store.below.write(at + done, buffer.pieces()).await?;
         }
         self.store.write_zeroes(at + keep, self.geometry.cluster() - keep).await?;
+        self.busy.outdate();
         let table = self.own_table(start).await?;
         Ok(self.replace_entry(table, start, at | COPIED).await?)
     }

@@ -1,5 +1,6 @@
 //! Images against QEMU's own tools, against a flat model, and against losses of power.
 
+mod crash;
 mod faults;
 mod foreign;
 mod hostile;
