@@ -84,7 +84,7 @@ impl Storage {
             return Err(about(&"no disk can be so large"));
         }
         // Only now, so that an image over itself is told as what it is when it is opened.
-        let _claim = Claim::take(&self.claims, HOLDER, layer.range, true).map_err(|error| about(&error))?;
+        let _claim = Claim::take(&self.claims, HOLDER, layer.claims(), true).map_err(|error| about(&error))?;
         if let Some((name, format)) = &backing
             && self.layer(&target.beside(name, *format), Access::Read).await?.range.meets(&layer.range)
         {

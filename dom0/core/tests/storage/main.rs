@@ -1,5 +1,6 @@
 //! Names of disks, mounts and claims, on volumes that `mke2fs` made.
 
+mod crossed;
 mod held;
 mod images;
 
