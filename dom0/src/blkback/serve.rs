@@ -39,6 +39,8 @@ async fn serve(device: &Rc<Device>, cell: &QueueCell, mut ends: Ends, persistent
     let mut damaged = false;
     loop {
         let take = !damaged && !cell.stop.get();
+        // What it was rung for until now, this turn sees.
+        ends.door.clear();
         let next = turn(device, &mut queue, &mut ends, take).unwrap_or_else(|Corrupt| {
             damaged = true;
             device.fail("the ring is damaged: it claims more requests than it has room for".into());
@@ -115,7 +117,9 @@ impl Waits {
 
     /// Ready when there is something to do.
     fn poll(&mut self, context: &mut Context<'_>, door: &Doorbell, cell: &QueueCell, take: bool, done: &Completions) -> Poll<()> {
-        while let Poll::Ready(Some(())) = self.jobs.poll_next_unpin(context) {}
+        if !self.jobs.is_empty() {
+            while let Poll::Ready(Some(())) = self.jobs.poll_next_unpin(context) {}
+        }
         done.register(context.waker());
         cell.waker.set(Some(context.waker().clone()));
         let roomy = self.room.as_mut().is_some_and(|room| room.as_mut().poll(context).is_ready());

@@ -22,6 +22,32 @@ enum Given {
 impl Queue {
     /// Gives a request to the disk.
     pub(super) fn launch<H: Host>(&mut self, token: Token, host: &H, (limits, dice): (&Limits, &mut Dice)) {
+        if !(dice.faults().none() && self.launch_whole(token, host)) {
+            self.launch_parts(token, host, (limits, dice));
+        }
+    }
+
+    /// Nearly every request of a guest: it lies on one physical disk, which takes it as it is. False if not, then nothing has happened.
+    fn launch_whole<H: Host>(&mut self, token: Token, host: &H) -> bool {
+        let flight = self.flights.get(token);
+        if flight.order != Order::None {
+            return false;
+        }
+        // Who stays on the way goes on in [`Queue::give`].
+        flight.lane = host.traffic().map(|traffic| traffic.enter());
+        let write = flight.kind == Kind::Write;
+        let Place::At { device, offset, bytes } = host.disk().place(flight.offset, flight.bytes, write) else { return false };
+        let Some(disk) = host.device(device).filter(|_| bytes >= flight.bytes) else { return false };
+        let kind = if write { quick::Kind::Write } else { quick::Kind::Read };
+        if disk.submit(kind, offset, &flight.pieces, &self.completions, QUICK | u64::from(token)).is_err() {
+            return false;
+        }
+        flight.part_given(bytes);
+        self.has_given(device);
+        true
+    }
+
+    fn launch_parts<H: Host>(&mut self, token: Token, host: &H, (limits, dice): (&Limits, &mut Dice)) {
         let fate = dice.next(true);
         let flight = self.flights.get(token);
         // Its own part, so that it is not answered before all of it was given.
@@ -134,9 +160,7 @@ impl Queue {
                 Place::At { device, offset, bytes } if bytes > 0 => match host.device(device) {
                     Some(disk) => {
                         let given = self.submit(token, disk, offset, bytes.min(left));
-                        if !self.kicks.contains(&device) {
-                            self.kicks.push(device);
-                        }
+                        self.has_given(device);
                         if given == Given::Full {
                             return given;
                         }
@@ -152,6 +176,13 @@ impl Queue {
                 }
                 _ => self.give_slowly(token),
             }
+        }
+    }
+
+    /// Has a physical disk told at the end of the turn.
+    fn has_given(&mut self, device: u32) {
+        if !self.kicks.contains(&device) {
+            self.kicks.push(device);
         }
     }
 
