@@ -219,6 +219,11 @@ impl Disk for PlayedDisk {
         }
     }
 
+    /// Without a layout all of it is one piece.
+    fn straight(&self) -> Option<(u32, u64)> {
+        self.layout.is_empty().then_some((7, 0))
+    }
+
     fn read<'a>(&'a self, offset: u64, into: &'a [Piece]) -> Doing<'a> {
         self.disk.read(offset, into)
     }

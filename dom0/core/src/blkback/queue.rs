@@ -20,7 +20,7 @@ use super::job::{Job, Work};
 use super::request::{Fault, Limits, Order, Plan, Transfer, extent, plan};
 use super::slots::{PERSISTENT_MAX, Slot, Slots};
 use super::stats::{Kind, Stats};
-use crate::block::quick::Completions;
+use crate::block::quick::{Completions, QuickDisk};
 use crate::block::{DiskError, Piece, SECTOR};
 
 /// Requests that are taken in one turn: what shares a call into the hypervisor and one notification.
@@ -40,6 +40,29 @@ pub struct Turn {
     pub more: bool,
     /// Nothing is under way and nothing was to be taken: no more turns are needed, and nothing would bring one about.
     pub over: bool,
+}
+
+/// What holds for all requests of a turn.
+pub(super) struct Terms<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) dice: &'a mut Dice,
+    /// Where requests go without asking for their place. None if the disk is not such, or is to fail on purpose.
+    pub(super) straight: Option<Straight<'a>>,
+}
+
+/// A disk all of which lies on one physical disk.
+pub(super) struct Straight<'a> {
+    pub(super) disk: &'a dyn QuickDisk,
+    pub(super) number: u32,
+    /// Its first byte there.
+    pub(super) start: u64,
+}
+
+impl<'a> Straight<'a> {
+    fn of<H: Host>(host: &'a H) -> Option<Self> {
+        let (number, start) = host.disk().straight()?;
+        Some(Self { disk: host.device(number)?, number, start })
+    }
 }
 
 /// A request whose pages are being mapped.
@@ -140,10 +163,11 @@ impl Queue {
         take: bool,
     ) -> Result<Turn, Corrupt> {
         let (limits, dice) = device;
+        let mut terms = Terms { limits, straight: Straight::of(host).filter(|_| dice.faults().none()), dice };
         self.take_up_done(host);
         self.resume(host);
-        let taken = if take { self.take(ring, grants, host, (limits, dice)) } else { Ok(false) };
-        self.map(grants, host, (limits, dice));
+        let taken = if take { self.take(ring, grants, host, &mut terms) } else { Ok(false) };
+        self.map(grants, host, &mut terms);
         self.kick(host);
         let more = taken.is_ok_and(|more| more) || (self.held.is_some() && self.flights.is_empty());
         self.unmap(grants);
@@ -168,7 +192,7 @@ impl Queue {
         ring: &mut R,
         grants: &mut G,
         host: &H,
-        (limits, dice): (&Limits, &mut Dice),
+        terms: &mut Terms<'_>,
     ) -> Result<bool, Corrupt> {
         // Each is copied here and nowhere else.
         let mut request = Request::default();
@@ -182,7 +206,7 @@ impl Queue {
             } else if !ring.pop(&mut request)? {
                 return Ok(false);
             }
-            if !self.begin(&request, grants, host, (limits, dice)) {
+            if !self.begin(&request, grants, host, terms) {
                 self.held = Some(request);
                 return Ok(false);
             }
@@ -191,8 +215,8 @@ impl Queue {
     }
 
     /// Begins a request, or refuses it; false if it has to wait for others.
-    fn begin<G: Grants, H: Host>(&mut self, request: &Request, grants: &mut G, host: &H, (limits, dice): (&Limits, &mut Dice)) -> bool {
-        match plan(request, limits) {
+    fn begin<G: Grants, H: Host>(&mut self, request: &Request, grants: &mut G, host: &H, terms: &mut Terms<'_>) -> bool {
+        match plan(request, terms.limits) {
             Ok(Plan::Transfer { transfer, segments }) => {
                 if transfer.order == Order::Barrier && !self.flights.is_empty() {
                     return false;
@@ -205,7 +229,7 @@ impl Queue {
                 self.flights.get(token).moves(&transfer);
                 self.barrier |= transfer.order == Order::Barrier;
                 if self.acquire(token, segments, grants) {
-                    self.launch(token, host, (limits, dice));
+                    self.launch(token, host, terms);
                 } else {
                     self.begun.push(Begun { token, indirect: None });
                 }
@@ -227,12 +251,12 @@ impl Queue {
                 self.begun.push(Begun { token, indirect: Some((sector, segments)) });
                 true
             }
-            Ok(Plan::Flush) => self.begin_work(request, Kind::Flush, 0, Work::Flush, dice),
+            Ok(Plan::Flush) => self.begin_work(request, Kind::Flush, 0, Work::Flush, terms.dice),
             Ok(Plan::Barrier) if !self.flights.is_empty() => false,
-            Ok(Plan::Barrier) => self.begin_work(request, Kind::Flush, 0, Work::Flush, dice),
+            Ok(Plan::Barrier) => self.begin_work(request, Kind::Flush, 0, Work::Flush, terms.dice),
             Ok(Plan::Discard { sector, sectors }) => {
                 let bytes = sectors * SECTOR;
-                self.begin_work(request, Kind::Discard, bytes, Work::Discard(sector * SECTOR, bytes), dice)
+                self.begin_work(request, Kind::Discard, bytes, Work::Discard(sector * SECTOR, bytes), terms.dice)
             }
             Err(fault) => {
                 self.refuse(request, fault);
@@ -272,6 +296,7 @@ impl Queue {
 
     /// Takes slots for the pages of checked segments. True if all are mapped, so that the pieces have their addresses; otherwise they have
     /// them after [`Queue::locate`].
+    #[inline(always)]
     fn acquire<G: Grants>(&mut self, token: Token, segments: &[Segment], grants: &mut G) -> bool {
         let flight = self.flights.get(token);
         let write = flight.kind == Kind::Write;
@@ -303,16 +328,20 @@ impl Queue {
     }
 
     /// Maps what the requests begun need, in one call and, if there are indirect ones, a second, and launches them.
-    fn map<G: Grants, H: Host>(&mut self, grants: &mut G, host: &H, (limits, dice): (&Limits, &mut Dice)) {
-        if self.begun.is_empty() {
-            return;
+    fn map<G: Grants, H: Host>(&mut self, grants: &mut G, host: &H, terms: &mut Terms<'_>) {
+        if !self.begun.is_empty() {
+            self.map_begun(grants, host, terms);
         }
+    }
+
+    #[cold]
+    fn map_begun<G: Grants, H: Host>(&mut self, grants: &mut G, host: &H, terms: &mut Terms<'_>) {
         self.map_wanted(grants);
         let mut begun = core::mem::take(&mut self.begun);
         for Begun { token, indirect } in &begun {
             if let Some((sector, segments)) = *indirect {
                 self.promised -= segments;
-                self.read_segments(*token, (sector, segments), grants, limits);
+                self.read_segments(*token, (sector, segments), grants, terms.limits);
             }
         }
         self.map_wanted(grants);
@@ -322,7 +351,7 @@ impl Queue {
                 self.flights.get(token).failed = true;
                 self.done(token);
             } else {
-                self.launch(token, host, (limits, dice));
+                self.launch(token, host, terms);
             }
         }
         self.begun = begun;
@@ -384,14 +413,14 @@ impl Queue {
             flight.quick_parts -= 1;
             flight.leave(host);
         }
-        self.part_over(token);
+        if flight.part_over() {
+            self.done(token);
+        }
     }
 
     /// Counts a part off, and answers the request with the last.
     pub(super) fn part_over(&mut self, token: Token) {
-        let flight = self.flights.get(token);
-        flight.parts -= 1;
-        if flight.parts == 0 {
+        if self.flights.get(token).part_over() {
             self.done(token);
         }
     }
@@ -439,7 +468,7 @@ struct Held<'a> {
 
 impl Held<'_> {
     /// Takes a slot for a page; the page if it is mapped already.
-    #[inline]
+    #[inline(always)]
     fn hold<G: Grants>(&mut self, gref: u32, write: bool, grants: &mut G) -> Option<Page> {
         if let Some(slot) = self.slots.find(gref) {
             self.flight.slots.push(slot);
@@ -478,6 +507,12 @@ fn evict<G: Grants>(slots: &mut Slots, grants: &mut G) {
 }
 
 impl Flight {
+    /// Counts a part off; whether it was the last.
+    fn part_over(&mut self) -> bool {
+        self.parts -= 1;
+        self.parts == 0
+    }
+
     fn moves(&mut self, transfer: &Transfer) {
         (self.offset, self.bytes, self.order) = (transfer.offset, transfer.bytes, transfer.order);
     }

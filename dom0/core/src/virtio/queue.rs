@@ -223,10 +223,13 @@ impl<M: Shared, T> Queue<M, T> {
         let status = first + 1;
         let flags = if device_writes { NEXT | DEVICE_WRITES } else { NEXT };
         table.set64(start + 8, tail(HEADER_BYTES, NEXT, if pieces.is_empty() { status } else { first + 2 }));
-        for (index, piece) in (2..).zip(pieces) {
-            let next = if index == pieces.len() + 1 { status } else { first + index + 1 };
-            table.set_words(start + index * DESCRIPTOR, [piece.address, tail(piece.bytes, flags, next)]);
+        let Some((last, others)) = pieces.split_last() else { return };
+        let mut at = start + 2 * DESCRIPTOR;
+        for (next, piece) in (first + 3..).zip(others) {
+            table.set_words(at, [piece.address, tail(piece.bytes, flags, next)]);
+            at += DESCRIPTOR;
         }
+        table.set_words(at, [last.address, tail(last.bytes, flags, status)]);
     }
 
     #[inline(always)]
