@@ -148,7 +148,7 @@ fn a_page_comes_and_goes() {
 fn in_steady_state_requests_need_no_hypercall() {
     for layout in [&[][..], &[0][..]] {
         let mut rig = Rig::new(true, layout);
-        let mut round = |rig: &mut Rig, round: u64| {
+        let round = |rig: &mut Rig, round: u64| {
             for page in 1..PAGES {
                 let operation = if page % 2 == 0 { OP_READ } else { OP_WRITE };
                 rig.ask(request(round << 8 | u64::from(page), operation, u64::from(page) * 8, &[segment(page)]));
