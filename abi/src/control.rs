@@ -29,7 +29,8 @@ pub const OP_DOMAIN_UNPAUSE: u32 = 5;
 pub const OP_DOMAIN_INFO: u32 = 6;
 /// [`DomainLimits`]: changes what is not 0.
 pub const OP_DOMAIN_LIMITS: u32 = 7;
-/// [`VcpuContext`]: reads or sets the state of a vCPU of a paused domain; -EBUSY if it is not paused, -EINVAL if the context is not valid.
+/// [`VcpuContext`]: reads or sets the state of a vCPU of a paused domain; -EBUSY if it is not paused, -EINVAL if the context is not valid,
+/// -ESRCH if the domain is being destroyed.
 pub const OP_VCPU_CONTEXT: u32 = 8;
 /// [`LogRead`]: copies from the hypervisor's log.
 pub const OP_LOG_READ: u32 = 9;

@@ -106,7 +106,8 @@ fn frames(boot_info: &BootInfo, ram_end: u64, boot_memory_start: u64, mut memory
 fn report(platform: &Platform) {
     shell::with(|hv| {
         let stats = hv.frames.stats();
-        info!("memory: {} MiB, {} MiB free; TSC {} kHz", stats.total >> 8, stats.free >> 8, clock::parameters().tsc_khz);
+        info!("memory: {} MiB, {} MiB free", stats.total >> 8, stats.free >> 8);
+        info!("clock: TSC {} kHz, began at tick {}", clock::parameters().tsc_khz, clock::began_at());
     });
     if platform.cpus_present > 1 {
         info!("{} CPUs present: CPU 0 runs domains, {} left parked", platform.cpus_present, platform.cpus_present - 1);

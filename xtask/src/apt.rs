@@ -1,17 +1,23 @@
-//! Debian's package tools. Installing needs root or sudo; downloading a package to unpack it needs neither.
+//! Debian's package tools. Installing needs root or sudo; downloading a package to unpack it needs neither. Only one of ours runs at a time:
+//! apt does not wait for itself everywhere.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::progress::{during, say};
 
-thread_local! {
-    /// The package lists are fetched at most once a run.
-    static UPDATED: Cell<bool> = const { Cell::new(false) };
+/// Taken while a tool of apt's runs. What it says is whether the package lists were fetched: that is done at most once a run.
+static UPDATED: Mutex<bool> = Mutex::new(false);
+/// Seconds to wait for others at the packages: a machine's own updates, for example.
+const PATIENCE: &str = "DPkg::Lock::Timeout=300";
+
+/// Keeps apt's tools to the caller until it is dropped.
+pub fn alone() -> MutexGuard<'static, bool> {
+    UPDATED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Installs packages.
@@ -21,7 +27,7 @@ thread_local! {
 pub fn install(packages: &[&str]) -> Result<()> {
     require()?;
     say(&format!("installing the Debian packages {}", packages.join(", ")));
-    let attempt = || command::run(privileged("apt-get")?.args(["install", "-y", "--no-install-recommends"]).args(packages));
+    let attempt = || command::run(privileged("apt-get")?.args(["install", "-y", "--no-install-recommends", "-o", PATIENCE]).args(packages));
     retry_after_update(packages, attempt)
 }
 
@@ -62,12 +68,13 @@ fn parse_dependencies(text: &str) -> Vec<String> {
 /// Fetches the package lists if they do not know the packages at all, tries, and if that fails (old lists name files that are gone)
 /// fetches them and tries again.
 fn retry_after_update<T>(packages: &[&str], attempt: impl Fn() -> Result<T>) -> Result<T> {
+    let mut updated = alone();
     if packages.iter().any(|package| !known(package)) {
-        update()?;
+        update(&mut updated)?;
     }
     match attempt() {
-        Err(_) if !UPDATED.get() => {
-            update()?;
+        Err(_) if !*updated => {
+            update(&mut updated)?;
             attempt()
         }
         result => result,
@@ -82,8 +89,8 @@ fn known(package: &str) -> bool {
     })
 }
 
-fn update() -> Result<()> {
-    if UPDATED.replace(true) {
+fn update(updated: &mut bool) -> Result<()> {
+    if std::mem::replace(updated, true) {
         return Ok(());
     }
     say("fetching Debian's package lists");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use domus_harness::machine::{Machine, Serial};
-use domus_harness::supervise::Plan;
+use domus_harness::supervise::{Input, Plan};
 use domus_harness::{domus, xen};
 
 use crate::workspace::Workspace;
@@ -51,7 +51,7 @@ impl Hypervisors {
         let log = tempfile::Builder::new().prefix("domus-").suffix(".log").tempfile_in(&self.logs)?;
         let mut machine = machine(&self.domus, elf, setup);
         machine.serial = vec![Serial::Stdio, Serial::File(log.path().to_owned())];
-        let plan = Plan { terminal: false, input: false, log: Some(log.path().to_owned()), timeout: Some(setup.timeout) };
+        let plan = Plan { terminal: false, input: Input::Nothing, log: Some(log.path().to_owned()), timeout: Some(setup.timeout) };
         domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())
     }
 

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::disk::DiskOption;
-use crate::powercut::Format;
+use crate::powercut::Subject;
 
 /// Builds, runs and tests Domus. What is missing (the bare-metal target, QEMU, Debian packages) is installed first.
 #[derive(Debug, Parser)]
@@ -109,13 +110,17 @@ pub struct Machine {
 /// Options of `test`.
 #[derive(Args, Debug)]
 #[command(after_help = "The last line is `N passed, N failed, N skipped`. Exit status: 0 if something passed and nothing failed.\n\n\
-    Example: cargo xtask test lint examples/hello")]
+    Example: cargo xtask test --jobs 1 lint examples/hello")]
 pub struct Test {
     /// Run only the steps whose names contain one of these
     pub filter: Vec<String>,
     /// Print the names of the steps instead of running them
     #[arg(long)]
     pub list: bool,
+    /// Run two lanes of steps at once, what the host does alone and what boots machines, and show what failed steps said; with 1, run one step
+    /// after the other and show everything at once. If not given: 1 where there is one processor, else 2, which is the most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..).map(usize::from))]
+    pub jobs: Option<usize>,
 }
 
 /// Options of `bench`.
@@ -199,7 +204,7 @@ pub struct Debian {
 pub struct PowerCut {
     /// What the disk is; may be repeated; all of them if not given
     #[arg(long, value_name = "FORMAT")]
-    pub format: Vec<Format>,
+    pub format: Vec<Subject>,
     /// Power cuts for each
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub cuts: u64,

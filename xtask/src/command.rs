@@ -5,12 +5,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Runs it, its output on our standard error: standard output belongs to what runs inside the machine.
+use crate::progress::words;
+
+/// Runs it, its output where ours goes ([`crate::progress::words`]): standard output belongs to what runs inside the machine.
 ///
 /// # Errors
 /// When it cannot be started or fails.
 pub fn run(command: &mut Command) -> Result<()> {
-    command.stdout(std::io::stderr());
+    command.stdout(words()).stderr(words());
     let status = command.status().with_context(|| cannot_start(command))?;
     if !status.success() {
         bail!("`{}` failed ({status})", line(command));

@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::command;
 use crate::deps::{self, Toolchain};
-use crate::progress::say;
+use crate::progress::{self, say, words};
 use crate::workspace::Workspace;
 
 /// One kind of bare-metal build. Each has a target folder, so that one need not wait for the other's lock.
@@ -120,18 +121,29 @@ fn toolchain() -> Result<Toolchain> {
 }
 
 fn programs(workspace: &Workspace, kind: Kind, what: &[&str]) -> Result<Vec<Program>> {
-    let mut cargo = cargo(workspace, kind, "build")?;
-    cargo.args(what).arg("--message-format=json-render-diagnostics");
-    cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = cargo.output().context("cannot start cargo")?;
-    if !output.status.success() {
-        bail!("building {} failed", what.join(" "));
+    if progress::is_captured() {
+        // What cargo says of its progress is not seen then.
+        say(&format!("compiling {}", what.join(" ")));
     }
-    let mut programs = parse_artifacts(&String::from_utf8_lossy(&output.stdout));
-    programs.sort_by(|a, b| a.name.cmp(&b.name));
+    let programs = executables(cargo(workspace, kind, "build")?.args(what))?;
     if programs.is_empty() {
         say(&format!("{} has nothing to run", what.join(" ")));
     }
+    Ok(programs)
+}
+
+/// What a `cargo` command builds, sorted by name.
+///
+/// # Errors
+/// When it cannot be started or fails.
+pub fn executables(cargo: &mut Command) -> Result<Vec<Program>> {
+    cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(words());
+    let output = cargo.output().context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("`{}` failed", command::line(cargo));
+    }
+    let mut programs = parse_artifacts(&String::from_utf8_lossy(&output.stdout));
+    programs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(programs)
 }
 

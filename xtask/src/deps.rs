@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 
@@ -26,11 +27,27 @@ pub enum Toolchain {
 /// Debian's compiler.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
+/// Taken while something is installed: two lanes of the tests may miss the same thing, and rustup does not wait for itself.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// Installs unless it is there, and asks again when it is our turn: somebody may just have done it.
+///
+/// # Errors
+/// Those of `install`.
+pub fn ensure(there: impl Fn() -> bool, install: impl FnOnce() -> Result<()>) -> Result<()> {
+    if there() {
+        return Ok(());
+    }
+    let _turn = INSTALLING.lock();
+    if there() { Ok(()) } else { install() }
+}
+
 /// Makes sure that bare-metal code can be built, and says how.
 ///
 /// # Errors
 /// When neither rustup nor Debian provides it.
 pub fn bare_metal() -> Result<Toolchain> {
+    let _turn = INSTALLING.lock();
     if has_target("rustc") {
         return Ok(Toolchain::Rustup);
     }
@@ -77,12 +94,12 @@ impl Toolchain {
 /// When it is missing and rustup cannot add it.
 pub fn component(component: &str, program: &str) -> Result<()> {
     // rustup's proxies exist even when the component behind them does not, so the program has to be asked.
-    if command::output(Command::new(program).arg("--version")).is_ok() {
-        return Ok(());
-    }
-    say(&format!("adding the Rust component {component}"));
-    command::run(Command::new("rustup").args(["component", "add", component]))
-        .with_context(|| format!("{program} is missing and could not be added"))
+    let there = || command::output(Command::new(program).arg("--version")).is_ok();
+    let install = || {
+        say(&format!("adding the Rust component {component}"));
+        command::run(Command::new("rustup").args(["component", "add", component]))
+    };
+    ensure(there, install).with_context(|| format!("{program} is missing and could not be added"))
 }
 
 /// Makes sure that QEMU is there.
@@ -90,10 +107,8 @@ pub fn component(component: &str, program: &str) -> Result<()> {
 /// # Errors
 /// When it is missing and cannot be installed.
 pub fn qemu() -> Result<()> {
-    if command::exists(domus_harness::machine::QEMU) {
-        return Ok(());
-    }
-    apt::install(&["qemu-system-x86"]).context("QEMU is missing and could not be installed")
+    let there = || command::exists(domus_harness::machine::QEMU);
+    ensure(there, || apt::install(&["qemu-system-x86"])).context("QEMU is missing and could not be installed")
 }
 
 /// Programs for disks, and the Debian packages that bring them.
@@ -116,11 +131,14 @@ const PROGRAMS: [(&str, &str); 11] = [
 /// # Errors
 /// When one is missing and cannot be installed.
 pub fn programs(names: &[&str]) -> Result<()> {
-    let packages = packages(names, command::exists);
-    if packages.is_empty() {
-        return Ok(());
-    }
-    apt::install(&packages).with_context(|| format!("{} could not be installed", packages.join(", ")))
+    let missing = || packages(names, command::exists);
+    ensure(
+        || missing().is_empty(),
+        || {
+            let packages = missing();
+            apt::install(&packages).with_context(|| format!("{} could not be installed", packages.join(", ")))
+        },
+    )
 }
 
 fn packages(names: &[&str], exists: impl Fn(&str) -> bool) -> Vec<&'static str> {

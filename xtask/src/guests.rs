@@ -24,6 +24,14 @@ pub fn add(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
             tree.bytes(&format!("guests/{name}.toml"), example_toml(name, &example.name, extra))?;
         }
     }
+    add_debian(workspace, tree)
+}
+
+/// Puts a stock Linux and what boots Debian with it into the tree.
+///
+/// # Errors
+/// When something cannot be downloaded.
+pub fn add_debian(workspace: &Workspace, tree: &mut Archive) -> Result<()> {
     add_linux(workspace, tree, "linux", "linux-image-cloud-amd64")?;
     tree.bytes("guests/debian.toml", DEBIAN_TOML)
 }

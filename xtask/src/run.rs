@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use domus_harness::domus;
 use domus_harness::machine::{Machine, Serial};
-use domus_harness::supervise::Plan;
+use domus_harness::supervise::{Input, Plan};
 
 use crate::archive::{Archive, exec_file, parse_add};
 use crate::progress::say;
@@ -67,7 +67,7 @@ fn boot(machine: &Machine, console: Console, log: PathBuf, timeout: Option<Durat
     if console == Console::Terminal {
         say(&format!("Ctrl-A X leaves QEMU; the hypervisor's log is {}", log.display()));
     }
-    let plan = Plan { terminal: console.is_terminal(), input: console == Console::Pipe, log: Some(log), timeout };
+    let plan = Plan { terminal: console.is_terminal(), input: console.input(), log: Some(log), timeout };
     let mut sink: Box<dyn Write> = if console == Console::Terminal { Box::new(io::sink()) } else { Box::new(io::stderr()) };
     let report = domus::run(machine, &plan, &mut io::stdout(), &mut sink)?;
     if let Some(complaint) = report.complaint() {
@@ -154,6 +154,10 @@ impl Console {
 
     fn is_terminal(self) -> bool {
         matches!(self, Self::Terminal | Self::TerminalWithLog)
+    }
+
+    fn input(self) -> Input {
+        if self == Self::Pipe { Input::Ours } else { Input::Nothing }
     }
 
     fn serial(self) -> Serial {

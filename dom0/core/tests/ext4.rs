@@ -306,3 +306,21 @@ fn damage_is_an_error_and_no_panic() {
         let _ = block_on(opened.volume.list("/", true));
     }
 }
+
+/// What Dom0 lists it has in memory, and more than once.
+#[test]
+fn a_folder_with_very_many_long_names_is_not_listed() {
+    let made = Made::new("names");
+    let many = made.tree().join("many");
+    fs::create_dir_all(&many).unwrap();
+    fs::write(made.tree().join("file"), []).unwrap();
+    for number in 0..4200 {
+        fs::hard_link(made.tree().join("file"), many.join(format!("{number:0>255}"))).unwrap();
+    }
+    made.make(&[]);
+    let memory = FakeMemory::new();
+    let disk = FakeDisk::new(&memory, 0, fs::read(made.image()).unwrap());
+    let volume = block_on(Volume::open(disk, Rc::new(memory), "/mnt")).unwrap();
+    let error = block_on(volume.list("/many", false)).unwrap_err();
+    assert!(matches!(error, VolumeError::Damaged(what) if what.contains("names")), "{error}");
+}

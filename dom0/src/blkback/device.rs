@@ -19,6 +19,7 @@ use dom0_core::render::DiskRow;
 
 use crate::block;
 use crate::hal::bell::Bell;
+use crate::hal::doorbell::Doorbell;
 use crate::storage::Opened;
 
 /// The disk, as queues use it.
@@ -66,8 +67,9 @@ impl Host for Below {
 }
 
 /// What a queue's task and its device's share.
-#[derive(Default)]
 pub struct QueueCell {
+    /// The event channel.
+    pub door: Doorbell,
     /// It is to end when nothing is under way any more.
     pub stop: Cell<bool>,
     /// It has ended, and nothing of the front end is mapped for it.
@@ -78,6 +80,13 @@ pub struct QueueCell {
     pub stats: Cell<Stats>,
     /// Requests under way, and pages that stay mapped.
     pub now: Cell<(usize, usize)>,
+}
+
+impl QueueCell {
+    /// A queue that has not done anything yet.
+    pub fn new(door: Doorbell) -> Self {
+        Self { door, stop: Cell::default(), done: Cell::default(), waker: Cell::default(), stats: Cell::default(), now: Cell::default() }
+    }
 }
 
 /// A device.
@@ -152,9 +161,7 @@ impl Device {
 
     /// Has the device's task go there. What was to go at once does so whatever is said later.
     pub fn want(&self, wanted: Wanted) {
-        if self.wanted.get() != Wanted::Gone {
-            self.wanted.set(wanted);
-        }
+        self.wanted.set(self.wanted.get().max(wanted));
         self.bell.ring();
     }
 

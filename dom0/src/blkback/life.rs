@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 
 use dom0_core::blkback::features;
-use dom0_core::blkback::state::{self, Ours, Step};
+use dom0_core::blkback::state::{self, Ours, Step, Wanted};
 use dom0_core::block::SECTOR;
 use embassy_futures::select::select3;
 
@@ -59,6 +59,11 @@ async fn live(device: &Rc<Device>) {
             }
             Step::Remove => break,
         }
+    }
+    if device.wanted() == Wanted::Taken {
+        // That its nodes have gone is how the front end learns of it.
+        nodes::remove(domid, number);
+        connection::refuse(device).await;
     }
     connection::release(device).await;
     nodes::remove(domid, number);

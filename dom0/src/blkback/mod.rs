@@ -121,7 +121,7 @@ pub fn set_faults(domid: DomId, vdev: &Vdev, faults: Faults) -> Result<(), Strin
 /// # Errors
 /// The domain has no such disk.
 pub fn begin_detach(domid: DomId, vdev: &Vdev, forced: bool) -> Result<(), String> {
-    find(domid, vdev)?.want(if forced { Wanted::Gone } else { Wanted::Away });
+    find(domid, vdev)?.want(if forced { Wanted::Taken } else { Wanted::Away });
     Ok(())
 }
 

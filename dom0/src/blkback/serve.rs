@@ -11,13 +11,14 @@ use dom0_core::blkback::features::MAX_INDIRECT_SEGMENTS;
 use dom0_core::blkback::job::{Job, Work};
 use dom0_core::blkback::queue::Queue;
 use dom0_core::blkback::request::Limits;
+use dom0_core::blkback::state::Wanted;
 use dom0_core::block::quick::Completions;
+use embassy_futures::select::select;
 use embassy_futures::yield_now;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::connection::Ends;
 use super::device::{Device, QueueCell};
-use crate::hal::doorbell::Doorbell;
 use crate::hal::{tasks, timer};
 
 type Doing = Pin<Box<dyn Future<Output = ()>>>;
@@ -40,8 +41,8 @@ async fn serve(device: &Rc<Device>, cell: &QueueCell, mut ends: Ends, persistent
     loop {
         let take = !damaged && !cell.stop.get();
         // What it was rung for until now, this turn sees.
-        ends.door.clear();
-        let next = turn(device, &mut queue, &mut ends, take).unwrap_or_else(|Corrupt| {
+        cell.door.clear();
+        let next = turn(device, cell, &mut queue, &mut ends, take).unwrap_or_else(|Corrupt| {
             damaged = true;
             device.fail("the ring is damaged: it claims more requests than it has room for".into());
             Next::Turn
@@ -52,9 +53,13 @@ async fn serve(device: &Rc<Device>, cell: &QueueCell, mut ends: Ends, persistent
         match next {
             Next::End => break,
             Next::Event if waits.prepare(device, &mut queue) => {
-                poll_fn(|context| waits.poll(context, &ends.door, cell, take, &completions)).await;
+                poll_fn(|context| waits.poll(context, cell, take, &completions)).await;
             }
-            Next::Event | Next::Turn => yield_now().await,
+            Next::Event | Next::Turn => {
+                // Jobs go on although the front end always asks for more: others may be behind them in a disk's line, or in an image.
+                poll_fn(|context| Poll::Ready(waits.go_on(context))).await;
+                yield_now().await;
+            }
         }
     }
     cell.now.set((0, 0));
@@ -71,13 +76,13 @@ enum Next {
 }
 
 /// One turn.
-fn turn(device: &Device, queue: &mut Queue, ends: &mut Ends, take: bool) -> Result<Next, Corrupt> {
+fn turn(device: &Device, cell: &QueueCell, queue: &mut Queue, ends: &mut Ends, take: bool) -> Result<Next, Corrupt> {
     let mut limits = Limits::new(&device.info(), device.spec.read_only, MAX_INDIRECT_SEGMENTS);
     limits.discard &= device.spec.discard != Some(false);
     let dice = &mut *device.dice.borrow_mut();
     let turn = queue.turn(&mut ends.ring, &mut ends.pages, &device.below, (&limits, dice), take)?;
     if turn.answered && ends.ring.publish() {
-        ends.door.ring();
+        cell.door.ring();
     }
     if turn.over {
         return Ok(Next::End);
@@ -88,11 +93,14 @@ fn turn(device: &Device, queue: &mut Queue, ends: &mut Ends, take: bool) -> Resu
 }
 
 /// Starts a job; its end is told to the queue.
-fn start(device: &Device, completions: &Rc<Completions>, job: Job) -> Doing {
-    let (disk, completions) = (device.below.shared_disk(), completions.clone());
+fn start(device: &Rc<Device>, completions: &Rc<Completions>, job: Job) -> Doing {
+    let (device, completions) = (device.clone(), completions.clone());
+    let disk = device.below.shared_disk();
     Box::pin(async move {
         if let Work::Sleep(ms) = job.work {
-            timer::sleep(u64::from(ms) * MILLISECOND).await;
+            // Whoever takes the disk away does not wait for what was to be slow.
+            let taken = || (device.wanted() >= Wanted::Taken).then_some(());
+            select(timer::sleep(u64::from(ms) * MILLISECOND), device.bell.wait_for(taken)).await;
         }
         completions.push(job.token.into(), job.work.run(&*disk).await);
     })
@@ -115,18 +123,24 @@ impl Waits {
         true
     }
 
-    /// Ready when there is something to do.
-    fn poll(&mut self, context: &mut Context<'_>, door: &Doorbell, cell: &QueueCell, take: bool, done: &Completions) -> Poll<()> {
+    /// Lets jobs go on; whether there is room now that was waited for.
+    fn go_on(&mut self, context: &mut Context<'_>) -> bool {
         if !self.jobs.is_empty() {
             while let Poll::Ready(Some(())) = self.jobs.poll_next_unpin(context) {}
         }
-        done.register(context.waker());
-        cell.waker.set(Some(context.waker().clone()));
         let roomy = self.room.as_mut().is_some_and(|room| room.as_mut().poll(context).is_ready());
         if roomy {
             self.room = None;
         }
-        let rung = door.poll(context.waker());
+        roomy
+    }
+
+    /// Ready when there is something to do.
+    fn poll(&mut self, context: &mut Context<'_>, cell: &QueueCell, take: bool, done: &Completions) -> Poll<()> {
+        let roomy = self.go_on(context);
+        done.register(context.waker());
+        cell.waker.set(Some(context.waker().clone()));
+        let rung = cell.door.poll(context.waker());
         let told_to_stop = take && cell.stop.get();
         if rung || roomy || told_to_stop || done.any() { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -1,7 +1,7 @@
 //! The consoles' service: moves bytes between the console rings of domains and [`dom0_core::console`], which keeps them by name.
 //!
-//! A turn takes one ringful from one domain that rang and then lets other tasks run, so that a guest that floods its console slows
-//! down itself. Whoever looks at a console waits at [`OUTPUT`].
+//! A turn takes a few lines from one domain that rang and then lets other tasks run, so that a guest that floods its console slows
+//! down itself: whoever waits for another task, xenstored above all, waits for no more than that. Whoever looks at a console waits at [`OUTPUT`].
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -21,6 +21,11 @@ use crate::hal::ports::ReadyPorts;
 use crate::hal::shared_page::SharedPage;
 use crate::hal::tasks;
 
+/// Bytes that are taken in a turn: some microseconds' worth.
+const SLICE: usize = 256;
+/// Bytes of room that a guest is told of at once while it prints on: each event makes it run.
+const ROOM: u32 = OUT_SIZE as u32 / 2;
+
 /// What a guest's console says once its ring makes no sense.
 const DAMAGED: &[u8] = b"\r\n[dom0: the console's ring is damaged; nothing more is read from it]\r\n";
 
@@ -30,6 +35,8 @@ struct Ring {
     page: SharedPage,
     port: Port,
     taken: u32,
+    /// What of `taken` the guest was told of.
+    told: u32,
     given: u32,
     broken: bool,
 }
@@ -84,7 +91,7 @@ pub fn attach(domid: DomId, name: &str, frame: u64, remote_port: Port) -> Result
         service.consoles.open(name);
         *service.beginnings.entry(name.into()).or_default() += 1;
         let name = name.into();
-        service.rings.insert(domid, Ring { name, page, port, taken: 0, given: 0, broken: false });
+        service.rings.insert(domid, Ring { name, page, port, taken: 0, told: 0, given: 0, broken: false });
         service.by_port.insert(port, domid);
     });
     OUTPUT.ring();
@@ -95,7 +102,7 @@ pub fn attach(domid: DomId, name: &str, frame: u64, remote_port: Port) -> Result
 /// has ended.
 pub fn detach(domid: DomId, begin_again: bool) {
     with(|service| {
-        service.serve(domid);
+        while service.serve(domid).more {}
         let Some(ring) = service.rings.remove(&domid) else { return };
         service.by_port.remove(&ring.port);
         // It is our port; that it might be closed already is no error.
@@ -146,38 +153,54 @@ impl Service {
         if self.waiting.is_empty() {
             self.waiting.extend(READY.take());
         }
-        let next = self.waiting.pop_front().and_then(|port| self.by_port.get(&port).copied());
-        next.is_some_and(|domid| self.serve(domid))
+        let Some(port) = self.waiting.pop_front() else { return false };
+        let Some(domid) = self.by_port.get(&port).copied() else { return false };
+        let served = self.serve(domid);
+        if served.more {
+            self.waiting.push_back(port);
+        }
+        served.printed
     }
 
-    /// Moves what there is and what there is room for, both ways; whether the domain has printed.
-    fn serve(&mut self, domid: DomId) -> bool {
-        let Some(ring) = self.rings.get_mut(&domid).filter(|ring| !ring.broken) else { return false };
-        let Some(console) = self.consoles.get_mut(&ring.name) else { return false };
-        let printed = ring.take_output(console);
+    /// Moves some of what there is and what there is room for, both ways.
+    fn serve(&mut self, domid: DomId) -> Served {
+        let Some(ring) = self.rings.get_mut(&domid).filter(|ring| !ring.broken) else { return Served::default() };
+        let Some(console) = self.consoles.get_mut(&ring.name) else { return Served::default() };
+        let served = ring.take_output(console);
         let fed = ring.give_input(console);
-        if printed || fed {
+        let room = ring.taken.wrapping_sub(ring.told);
+        if fed || room >= ROOM || (room > 0 && !served.more) {
+            ring.told = ring.taken;
             let _ = events::send(ring.port);
         }
-        printed
+        served
     }
 }
 
+/// How serving a domain went.
+#[derive(Clone, Copy, Default)]
+struct Served {
+    /// It has printed.
+    printed: bool,
+    /// There is more of that.
+    more: bool,
+}
+
 impl Ring {
-    fn take_output(&mut self, console: &mut Console) -> bool {
+    fn take_output(&mut self, console: &mut Console) -> Served {
         let ready = self.page.load(OUT_PROD_OFFSET).wrapping_sub(self.taken) as usize;
         if ready > OUT_SIZE {
             self.broken = true;
             console.print(DAMAGED);
-            return true;
+            return Served { printed: true, more: false };
         }
-        let mut bytes = [0; OUT_SIZE];
-        let bytes = &mut bytes[..ready];
+        let mut bytes = [0; SLICE];
+        let bytes = &mut bytes[..ready.min(SLICE)];
         self.page.read_queue(OUT_OFFSET, OUT_SIZE, self.taken, bytes);
-        self.taken = self.taken.wrapping_add(ready as u32);
+        self.taken = self.taken.wrapping_add(bytes.len() as u32);
         self.page.store(OUT_CONS_OFFSET, self.taken);
         console.print(bytes);
-        ready > 0
+        Served { printed: ready > 0, more: ready > bytes.len() }
     }
 
     fn give_input(&mut self, console: &mut Console) -> bool {

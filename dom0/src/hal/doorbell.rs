@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::task::Waker;
 
 use abi::Errno;
+use abi::event::STATUS_INTERDOMAIN;
 use pv_guest_sdk::events::{self, Port};
 use pv_guest_sdk::sync::IrqMutex;
 
@@ -49,6 +50,11 @@ impl Doorbell {
             core::mem::take(&mut bound.rung)
         });
         rung.unwrap_or(false)
+    }
+
+    /// Whether the other end has not been closed. Nobody is told when that happens.
+    pub fn is_open(&self) -> bool {
+        events::status(abi::domid::SELF, self.0).is_ok_and(|status| status.status == STATUS_INTERDOMAIN)
     }
 
     /// Rings at the other end.

@@ -16,7 +16,7 @@ pub async fn disk(command: DiskCommand) -> Result {
     let storage = get()?;
     let parse = |target: &str| Target::parse(target, Format::Qcow2).map(|target| Target { format: Format::Qcow2, ..target });
     match command {
-        DiskCommand::Create { backing, target, bytes } => storage.create_image(&parse(&target)?, bytes, backing).await?,
+        DiskCommand::Create { backing, target, bytes, force } => storage.create_image(&parse(&target)?, bytes, backing, force).await?,
         DiskCommand::Info { json, target } => {
             let info = storage.image_info(&parse(&target)?).await?;
             terminal::print(&if json { render::image_info_json(&info) } else { render::image_info(&info) });

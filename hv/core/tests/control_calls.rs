@@ -141,6 +141,30 @@ fn a_domain_is_made_filled_started_paused_and_taken_back() {
 }
 
 #[test]
+fn a_domain_that_dies_gets_no_context() {
+    let mut world = world();
+    assert_eq!(create(&mut world, 2).0, 0);
+    let last = fill(&mut world.kit, 2)[4];
+    // Domain 0 maps a frame of it, so it cannot go yet.
+    let own = world.kit.hv.vcpu(DOM0).expect("it runs").kernel_table;
+    let place = world.kit.hv.mm().walk(Mfn(own), 100 << 12).expect("it has a table there");
+    let place = place.table.address() + 8 * place.index as u64;
+    world.kit.permitted.mappings.push((0, Mfn(last)));
+    assert_eq!(world.kit.mmu_update_for(0, &[(place, entry(Mfn(last), RO))], 2), 0);
+    assert_eq!(named(&mut world, control::OP_DOMAIN_DESTROY, 2), 0);
+    assert!(info(&mut world, 2).is_some_and(|info| info.flags & control::FLAG_DYING != 0));
+    // Its vCPU would hold the frame as its page table, and the domain would stay when domain 0 lets go.
+    let mut context = VcpuGuestContext::new_zeroed();
+    context.flags = VGCF_IN_KERNEL;
+    context.ctrlreg[3] = last << 12;
+    assert_eq!(set_context(&mut world, 2, 1, &context), error(Errno::SRCH));
+    assert_eq!(world.kit.mmu_update(0, &[(place, 0)]), 0);
+    machine(&mut world);
+    assert!(info(&mut world, 2).is_none());
+    world.kit.check();
+}
+
+#[test]
 fn numbers_are_reused_as_late_as_possible() {
     let mut world = world();
     assert_eq!(create(&mut world, control::DOMID_ANY).1.domid, 2);

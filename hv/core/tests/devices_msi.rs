@@ -208,6 +208,35 @@ fn a_table_is_written_only_where_a_table_may_be() {
 }
 
 #[test]
+fn a_table_beyond_the_processors_addresses_is_not_touched() {
+    let mut world = world();
+    let bar = |world: &World, low: u32, high: u32| {
+        set(world, FUNCTION + 0x18, low | 4);
+        set(world, FUNCTION + 0x1c, high);
+    };
+    // The last one is what a driver reads that asks for the register's size.
+    for (low, high) in [(0, 1 << 4), (0xffff_d000, 0xf), (0, 1 << 20), (0xffff_c000, u32::MAX)] {
+        bar(&world, low, high);
+        assert_eq!(bind(&mut world, 0), Err(error(Errno::NODEV)), "{high:#x}{low:08x}");
+        bar(&world, BAR as u32, (BAR >> 32) as u32);
+        let port = bind(&mut world, 0).expect("back in its place");
+        bar(&world, low, high);
+        assert_eq!(close(&mut world, port), 0);
+    }
+}
+
+#[test]
+fn a_function_that_sends_already_sends_what_is_bound_alone() {
+    let mut world = world();
+    // By the firmware, or by the domain that writes configuration space.
+    set(&world, CONTROL, read(&world, CONTROL) & !MASK_ALL | ENABLE);
+    bind(&mut world, 7).expect("it is free");
+    assert!((0..ENTRIES).all(|entry| (entry == 7) != masked(&world, entry)));
+    bind(&mut world, 8).expect("it is free");
+    assert!((0..ENTRIES).all(|entry| (7..9).contains(&entry) != masked(&world, entry)));
+}
+
+#[test]
 fn there_are_so_many_vectors_and_ports() {
     let mut world = world();
     let ports: Vec<u32> = (0..63).map(|entry| bind(&mut world, entry).expect("free")).collect();

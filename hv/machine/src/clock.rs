@@ -123,6 +123,11 @@ pub fn parameters() -> ClockParameters {
     }
 }
 
+/// What the TSC showed when the clock was 0: the ticks that had passed since the processor's reset, for firmware and for us.
+pub fn began_at() -> u64 {
+    TSC_AT_BOOT.load(Ordering::Relaxed)
+}
+
 /// Nanoseconds since 1970 when the clock was 0.
 pub fn boot_wallclock() -> u64 {
     WALLCLOCK.load(Ordering::Relaxed)

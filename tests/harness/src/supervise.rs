@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,13 +50,35 @@ pub enum Ended {
     Interrupted,
 }
 
+/// What the process reads from its standard input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing: it ends at once.
+    #[default]
+    Nothing,
+    /// Whatever we are given.
+    Ours,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Input {
+    fn stdio(&self) -> Result<Stdio> {
+        Ok(match self {
+            Self::Nothing => Stdio::null(),
+            Self::Ours => Stdio::inherit(),
+            Self::File(path) => File::open(path).with_context(|| format!("cannot read {}", path.display()))?.into(),
+        })
+    }
+}
+
 /// How to run it.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Pass our own terminal to the process, and do not watch its output.
     pub terminal: bool,
-    /// Without a terminal: pass our standard input on all the same.
-    pub input: bool,
+    /// Its standard input, if it does not have our terminal.
+    pub input: Input,
     /// The file that the process writes its log to.
     pub log: Option<PathBuf>,
     /// How long it may take.
@@ -75,10 +97,9 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
     if plan.terminal {
         command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
     } else {
-        let input = if plan.input { Stdio::inherit() } else { Stdio::null() };
-        command.stdin(input).stdout(Stdio::piped());
+        command.stdin(plan.input.stdio()?).stdout(Stdio::piped());
     }
-    let interrupted = interruption()?;
+    heed_signals()?;
     let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let mut child = Guard(child);
     let chunks = read_in_background(&mut child.0);
@@ -90,7 +111,7 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
             break if status.success() { Ended::ByItself } else { Ended::Failed };
         }
         let now = Instant::now();
-        if interrupted.load(Ordering::Relaxed) {
+        if interrupted() {
             break Ended::Interrupted;
         } else if run.stop_at.is_some_and(|at| now >= at) {
             break Ended::Stopped;
@@ -107,13 +128,21 @@ pub fn supervise(mut command: Command, plan: &Plan, watcher: &mut dyn Watcher) -
     Ok(ended)
 }
 
-/// A flag that the signals set which would otherwise end us and leave the machine running.
-fn interruption() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
+/// Set by the signals that would otherwise end us and leave machines running, of which there may be several.
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Whether such a signal came since the first process was started here. It stays so: nothing more is worth starting.
+pub fn interrupted() -> bool {
+    INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed))
+}
+
+fn heed_signals() -> Result<()> {
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    // A handler for each process that we start: they are few, and all set the one flag.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        signal_hook::flag::register(signal, Arc::clone(flag))?;
     }
-    Ok(flag)
+    Ok(())
 }
 
 struct Run<'a> {
@@ -269,6 +298,19 @@ mod tests {
         assert_eq!(supervise(shell(&script), &plan, &mut keep).unwrap(), Ended::ByItself);
         assert_eq!(keep.console, b"one\nthree\n");
         assert_eq!(keep.log, b"two\n");
+    }
+
+    #[test]
+    fn a_file_can_be_its_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let typed = dir.path().join("typed");
+        std::fs::write(&typed, "one\ntwo\n").unwrap();
+        let mut keep = Keep::default();
+        supervise(shell("cat"), &Plan { input: Input::File(typed), ..Plan::default() }, &mut keep).unwrap();
+        assert_eq!(keep.console, b"one\ntwo\n");
+        let missing = Plan { input: Input::File(dir.path().join("no-such-file")), ..Plan::default() };
+        let error = supervise(shell("cat"), &missing, &mut keep).unwrap_err();
+        assert!(format!("{error:#}").contains("no-such-file"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use domus_harness::disk::Disk;
 use domus_harness::machine::{Machine, Serial};
-use domus_harness::supervise::{Ended, Plan};
+use domus_harness::supervise::{Ended, Input, Plan};
 use domus_harness::{domus, xen};
 use serde_json::json;
 
@@ -117,7 +117,7 @@ fn on_domus(setup: &Setup<'_>) -> Result<String> {
     write(&module, &tree.pack()?)?;
     let mut machine = setup.machine(compile::hypervisor(workspace)?, module)?;
     machine.serial.push(Serial::File(log.clone()));
-    let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(TIMEOUT) };
+    let plan = Plan { terminal: false, input: Input::Nothing, log: Some(log), timeout: Some(TIMEOUT) };
     let report = during("measuring on Domus", || domus::run(&machine, &plan, &mut std::io::sink(), &mut std::io::sink()))?;
     if report.status != 0 || !report.console.contains("domus-test: success") {
         bail!("the guest did not end well on Domus (status {}):\n{}{}", report.status, report.console, report.log);

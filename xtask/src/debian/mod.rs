@@ -52,7 +52,10 @@ pub fn run(workspace: &Workspace, options: &cli::Debian) -> Result<u8> {
 
 /// A qcow2 image for the changes of one guest, over the base as the machine's first disk. Nobody can open it here: the base has another
 /// name outside the machine.
-fn make_overlay(path: &Path, bytes: u64) -> Result<()> {
+///
+/// # Errors
+/// When `qemu-img` cannot be had or fails.
+pub fn make_overlay(path: &Path, bytes: u64) -> Result<()> {
     deps::programs(&["qemu-img"])?;
     let mut create = Command::new("qemu-img");
     create.args(["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", BASE]).arg(path).arg(bytes.to_string());

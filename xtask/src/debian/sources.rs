@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command;
+use crate::{apt, command};
 
 /// The release that a guest's root is made of.
 pub const SUITE: &str = "bookworm";
@@ -17,6 +17,7 @@ const FORMAT: &str = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
 /// # Errors
 /// When apt cannot be asked.
 pub fn lines() -> Result<Vec<String>> {
+    let _alone = apt::alone();
     let text = command::output(Command::new("apt-get").args(["indextargets", "--format", FORMAT, "Created-By: Packages"]))?;
     Ok(parse_targets(&text))
 }

@@ -31,30 +31,41 @@ pub fn run(load: &Load, folder: &Path, format: Format, seed: u64, cuts: u64) -> 
     let log = Log::open(&log)?;
     let replayed = folder.join("replayed");
     format.make(&replayed)?;
-    let said = said(&log, &journal(seed), &acks)?;
+    let said = said(&log, proves(journal(seed), &acks))?;
     let (writes, flushes) = (count(&log, |entry| matches!(entry, Entry::Write { .. })), count(&log, |entry| entry == Entry::Flush));
     say(&format!("{}: {} acknowledgements, {writes} writes, {flushes} flushes; {cuts} cuts, seed {seed}", format.name(), acks.len()));
     ensure!(flushes >= acks.len() / 2, "{flushes} flushes reached the disk, for {} acknowledgements", acks.len());
-    replay(&log, &said, &replayed, format, seed, cuts)
+    replay(&log, &said, &replayed, seed, cuts, |image, acked| format.judge(image, &journal(seed), acked))
 }
 
-fn count(log: &Log, wanted: impl Fn(Entry) -> bool) -> usize {
+pub fn count(log: &Log, wanted: impl Fn(Entry) -> bool) -> usize {
     log.entries.iter().filter(|&&entry| wanted(entry)).count()
 }
 
-/// What the guest had been promised before each entry of the log was completed. It writes a record only when all before its batch are
-/// acknowledged: so a record on its way to the disk proves all acknowledgements of lower numbers.
-fn said(log: &Log, journal: &Journal, acks: &[u64]) -> Result<Vec<u64>> {
+/// What a write of the journal proves to be acknowledged: the guest writes a record only when all before its batch are, so a record on its
+/// way to the disk proves all acknowledgements of lower numbers.
+fn proves(journal: Journal, acks: &[u64]) -> impl Fn(&[u8]) -> Option<u64> {
+    move |bytes| {
+        let (slots, _) = bytes.as_chunks::<RECORD_BYTES>();
+        let records = slots.iter().filter_map(|slot| match inspect(&journal, slot) {
+            State::Record(number) => Some(number),
+            State::Damaged | State::Other => None,
+        });
+        let number = records.max()?;
+        acks[..acks.partition_point(|&ack| ack < number)].last().copied()
+    }
+}
+
+/// What the guest had been promised before each entry of the log was completed, and at its end, by what its writes prove.
+///
+/// # Errors
+/// When the log cannot be read, or proves nothing.
+pub fn said(log: &Log, proves: impl Fn(&[u8]) -> Option<u64>) -> Result<Vec<u64>> {
     let (mut said, mut latest) = (Vec::with_capacity(log.entries.len() + 1), 0);
     for &entry in &log.entries {
         said.push(latest);
         if let (Entry::Write { .. }, Some((_, bytes))) = (entry, log.bytes(entry)?) {
-            let (slots, _) = bytes.as_chunks::<RECORD_BYTES>();
-            for slot in slots {
-                if let State::Record(number) = inspect(journal, slot) {
-                    latest = latest.max(acks[..acks.partition_point(|&ack| ack < number)].last().copied().unwrap_or(0));
-                }
-            }
+            latest = latest.max(proves(&bytes).unwrap_or(0));
         }
     }
     said.push(latest);
@@ -62,7 +73,19 @@ fn said(log: &Log, journal: &Journal, acks: &[u64]) -> Result<Vec<u64>> {
     Ok(said)
 }
 
-fn replay(log: &Log, said: &[u64], image: &Path, format: Format, seed: u64, cuts: u64) -> Result<Option<String>> {
+/// Cuts the power at random moments of the log, and lets `judge` look at the image and for what was acknowledged by then; its first
+/// complaint. The image is as it was before the log.
+///
+/// # Errors
+/// When the replay or the judge cannot do its work.
+pub fn replay(
+    log: &Log,
+    said: &[u64],
+    image: &Path,
+    seed: u64,
+    cuts: u64,
+    mut judge: impl FnMut(&Path, u64) -> Result<Option<String>>,
+) -> Result<Option<String>> {
     let disk = File::options().read(true).write(true).open(image)?;
     let mut replay = Replay::new(log, &disk);
     let mut chance = Chance::new(seed);
@@ -74,7 +97,7 @@ fn replay(log: &Log, said: &[u64], image: &Path, format: Format, seed: u64, cuts
     for (index, at) in moments.into_iter().enumerate() {
         let undo = replay.cut(at, &mut Chance::of(seed, index as u64))?;
         let acked = *said.get(at).context("a cut lies beyond the log")?;
-        if let Some(complaint) = format.judge(image, &journal(seed), acked)? {
+        if let Some(complaint) = judge(image, acked)? {
             return Ok(Some(format!("cut {index} of {cuts}, after {at} requests (seed {seed}): {complaint}")));
         }
         undo.undo(&disk)?;
@@ -125,11 +148,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let batches: Vec<u64> = (1..40).map(|batch| batch * 5).collect();
         let log = logged(folder.path(), 9, &batches, unflushed);
-        let said = said(&log, &journal(9), &batches).unwrap();
+        let said = said(&log, proves(journal(9), &batches)).unwrap();
         assert_eq!(said.last(), Some(&190), "the last batch's own acknowledgement is proved by nothing");
         let image = folder.path().join("image");
         Format::Raw.make(&image).unwrap();
-        let verdict = replay(&log, &said, &image, Format::Raw, 9, 100).unwrap();
+        let verdict = replay(&log, &said, &image, 9, 100, |image, acked| Format::Raw.judge(image, &journal(9), acked)).unwrap();
         assert!(fs::metadata(&image).unwrap().len() == super::super::load::DISK);
         verdict
     }
@@ -158,11 +181,12 @@ mod tests {
         }
         command::output(&mut io).unwrap();
         let log = Log::open(log.as_ref()).unwrap();
-        let said = said(&log, &journal(4), &acks).unwrap();
+        let said = said(&log, proves(journal(4), &acks)).unwrap();
         assert_eq!(said.last(), Some(&84));
         let image = folder.path().join("replayed");
         Format::Qcow2Small.make(&image).unwrap();
-        assert_eq!(replay(&log, &said, &image, Format::Qcow2Small, 4, 30).unwrap(), None);
+        let judge = |image: &Path, acked| Format::Qcow2Small.judge(image, &journal(4), acked);
+        assert_eq!(replay(&log, &said, &image, 4, 30, judge).unwrap(), None);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use domus_journal::{Journal, RECORD_BYTES, check};
 
 use super::load::DISK;
@@ -14,7 +13,7 @@ use crate::disk::DiskOption;
 use crate::{command, deps, disk};
 
 /// What the bytes of the machine's disk are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The guest's disk itself.
     Raw,

@@ -3,17 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use domus_harness::console::Newlines;
+use anyhow::{Context, Result};
 use domus_harness::disk::Disk;
-use domus_harness::log::{Log as Verdict, Outcome};
-use domus_harness::machine::{Machine, Serial};
-use domus_harness::supervise::{Ended, Plan, Watch, Watcher, supervise};
 use domus_journal::Journal;
 
 use super::format::Format;
+use super::power::{self, Cut};
 use crate::archive::{Archive, exec_file};
-use crate::workspace::{Workspace, write};
+use crate::workspace::Workspace;
 use crate::{compile, deps};
 
 /// The kernel among the test kernels.
@@ -22,6 +19,8 @@ const KERNEL: &str = "domu-blk-journal";
 pub const DISK: u64 = 64 << 20;
 /// The part that the journal uses, in records of 4 KiB: so small that it is overwritten as well as filled.
 const SLOTS: u64 = 2048;
+/// The machine's memory in MiB.
+const MEMORY: u32 = 1024;
 /// Generous: a slow host must not fail a test.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -68,29 +67,8 @@ impl Load {
     /// # Errors
     /// When the machine ends before its power is cut, or the guest has lost something.
     pub fn run(&self, folder: &Path, disk: Disk, format: Format, run: Run) -> Result<Vec<u64>> {
-        let (module, log) = (folder.join("image.cpio"), folder.join("domus.log"));
-        write(&module, &self.tree(format, run)?.pack()?)?;
-        let machine = Machine {
-            kernel: self.hypervisor.clone(),
-            module: Some(module),
-            cmdline: String::new(),
-            memory_mib: 1024,
-            cpus: 1,
-            icount: false,
-            serial: vec![Serial::Stdio, Serial::File(log.clone())],
-            disks: vec![disk],
-            extra: Vec::new(),
-        };
-        let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(TIMEOUT) };
-        let mut power =
-            Power { run, newlines: Newlines::default(), console: String::new(), log: String::new(), verdict: Verdict::default() };
-        let ended = supervise(machine.command(), &plan, &mut power)?;
-        let acks = acknowledged(&power.console);
-        if ended != Ended::Stopped || acks.len() < run.acks {
-            eprintln!("--- console\n{}--- log\n{}---", power.console, power.log);
-            bail!("the machine ended ({ended:?}) after {} acknowledgements, before its power was cut", acks.len());
-        }
-        Ok(acks)
+        let (machine, log) = power::machine(folder, &self.hypervisor, &self.tree(format, run)?, MEMORY, vec![disk])?;
+        Ok(power::cut(&machine, log, Cut { acks: run.acks, later: run.later, timeout: TIMEOUT })?.0)
     }
 
     fn tree(&self, format: Format, run: Run) -> Result<Archive> {
@@ -108,45 +86,5 @@ impl Load {
         let commands = ["dom create /guests/journal.toml", "dom console journal --until 'journal: failure'"];
         tree.bytes("etc/exec", exec_file(&commands.map(str::to_owned))?)?;
         Ok(tree)
-    }
-}
-
-/// Holds the plug.
-struct Power {
-    run: Run,
-    newlines: Newlines,
-    console: String,
-    log: String,
-    verdict: Verdict,
-}
-
-impl Watcher for Power {
-    fn console(&mut self, bytes: &[u8]) -> Result<Watch> {
-        self.console.push_str(&String::from_utf8_lossy(&self.newlines.feed(bytes)));
-        let enough = acknowledged(&self.console).len() >= self.run.acks;
-        Ok(if enough { Watch::EndWithin(self.run.later) } else { Watch::Continue })
-    }
-
-    fn log(&mut self, bytes: &[u8]) -> Result<Watch> {
-        self.verdict.feed(bytes);
-        self.log.push_str(&String::from_utf8_lossy(bytes));
-        Ok(if self.verdict.outcome() == Outcome::Panic { Watch::EndWithin(Duration::from_secs(3)) } else { Watch::Continue })
-    }
-}
-
-/// The numbers in the whole lines `acked N`.
-fn acknowledged(console: &str) -> Vec<u64> {
-    let whole = console.rfind('\n').map_or("", |end| &console[..end]);
-    whole.lines().filter_map(|line| line.trim().strip_prefix("acked ")?.parse().ok()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_whole_lines_count() {
-        assert_eq!(acknowledged("journal: 2048 slots\nacked 3\nacked 10\nacked 1"), [3, 10]);
-        assert!(acknowledged("").is_empty());
     }
 }

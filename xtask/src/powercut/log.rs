@@ -69,6 +69,16 @@ impl Log {
         Ok(log)
     }
 
+    /// Makes it that of a disk which acknowledges flushes and does only one of so many. Such a disk loses what was promised: who looks for that
+    /// must find it out.
+    pub fn lie(&mut self, one_of: usize) {
+        let mut flushes = 0;
+        self.entries.retain(|&entry| {
+            flushes += usize::from(entry == Entry::Flush);
+            entry != Entry::Flush || flushes % one_of == 0
+        });
+    }
+
     fn read(&mut self, end: u64) -> Result<()> {
         let mut at = SECTOR;
         while at + SECTOR <= end {

@@ -8,6 +8,7 @@ use super::kernels::SETUP;
 use super::suite::Suite;
 use crate::boot::Hypervisors;
 use crate::compile::{self, Program};
+use crate::progress::show;
 use crate::workspace::Workspace;
 
 /// What needs a xenstore, which a first domain on Xen has not.
@@ -57,7 +58,7 @@ fn on_domus(hypervisors: &Hypervisors, example: &Program) -> Result<(Verdict, St
         None => Verdict::Success,
     };
     if verdict != Verdict::Success {
-        eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
+        show(&format!("--- console\n{}--- log\n{}---\n", report.console, report.log));
     }
     Ok((verdict, report.console))
 }
@@ -65,7 +66,7 @@ fn on_domus(hypervisors: &Hypervisors, example: &Program) -> Result<(Verdict, St
 fn same_on_xen(hypervisors: &Hypervisors, example: &Program, domus: &str) -> Result<Verdict> {
     let report = hypervisors.on_xen(&example.path, SETUP)?;
     if !matches!(report.ending, Some(Ending::PowerOff | Ending::Reboot)) {
-        eprintln!("--- Xen's serial line\n{}---", report.serial);
+        show(&format!("--- Xen's serial line\n{}---\n", report.serial));
         return Ok(Verdict::Error("it did not end well on Xen".into()));
     }
     Ok(difference(&report.console, domus).map_or(Verdict::Success, Verdict::Failure))

@@ -4,7 +4,7 @@ use anyhow::Result;
 use domus_harness::verdict::Verdict;
 
 use super::suite::Suite;
-use crate::powercut::{self, Format, Load, Way};
+use crate::powercut::{self, Debian, Format, Load, Way};
 use crate::workspace::Workspace;
 
 /// A fixed seed: what fails here fails again at home.
@@ -14,8 +14,20 @@ const CUTS: u64 = 200;
 /// Kills of each image. Each boots the machine.
 const KILLS: u64 = 3;
 
+/// Power cuts of a Debian guest, which cost more each, and how many of them it is booted from.
+const DEBIAN_CUTS: u64 = 40;
+const DEBIAN_BOOTS: u64 = 1;
+
 /// Adds the steps.
 pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
+    journal_steps(workspace, suite);
+    suite.step("disks/power-cuts/debian", || {
+        let debian = Debian::prepare(workspace)?;
+        verdict(powercut::attempt_debian(workspace, &debian, Way::Cuts, SEED, DEBIAN_CUTS, DEBIAN_BOOTS))
+    });
+}
+
+fn journal_steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     let ways = [("power-cuts", Way::Cuts, CUTS), ("kills", Way::Kills, KILLS)];
     let steps = ways
         .iter()

@@ -14,6 +14,7 @@ use domus_harness::xen::Ending;
 use super::suite::Suite;
 use crate::boot::{Hypervisors, Setup};
 use crate::compile::{self, Program};
+use crate::progress::show;
 use crate::workspace::Workspace;
 
 /// Generous: a slow host must not fail a test.
@@ -68,7 +69,7 @@ fn on_domus(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
         },
     };
     if matches!(verdict, Verdict::Error(_) | Verdict::Failure(_)) {
-        eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
+        show(&format!("--- console\n{}--- log\n{}---\n", report.console, report.log));
     }
     Ok(verdict)
 }
@@ -80,7 +81,7 @@ fn on_xen(hypervisors: &Hypervisors, kernel: &Program) -> Result<Verdict> {
         Some(ending) => judge(&kernel.name, &report.console, ending == Ending::Crash),
     };
     if matches!(verdict, Verdict::Error(_) | Verdict::Failure(_)) {
-        eprintln!("--- Xen's serial line\n{}---", report.serial);
+        show(&format!("--- Xen's serial line\n{}---\n", report.serial));
     }
     Ok(verdict)
 }

@@ -10,9 +10,9 @@ use anyhow::Result;
 use domus_harness::verdict::Verdict;
 
 use super::suite::Suite;
-use crate::command;
 use crate::progress::say;
 use crate::workspace::Workspace;
+use crate::{command, deps};
 
 /// Seconds for one run, building the standard library for Miri included. A minute is usual; the rest is for slow machines.
 const PATIENCE: u32 = 600;
@@ -56,12 +56,12 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
 
 /// Installs Miri if it is missing. rustup brings a nightly compiler for it, beside the one that builds Domus.
 fn available() -> Result<()> {
-    if command::output(nightly().args(["cargo", "miri", "--version"])).is_ok() {
-        return Ok(());
-    }
-    say("adding a nightly compiler with Miri");
-    let install = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri", "--component", "rust-src"];
-    command::run(Command::new("rustup").args(install))
+    let there = || command::output(nightly().args(["cargo", "miri", "--version"])).is_ok();
+    deps::ensure(there, || {
+        say("adding a nightly compiler with Miri");
+        let install = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri", "--component", "rust-src"];
+        command::run(Command::new("rustup").args(install))
+    })
 }
 
 fn nightly() -> Command {

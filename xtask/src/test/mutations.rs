@@ -1,26 +1,27 @@
 //! Shows that the tests of the core can fail: one check of the validation is taken out, and a host test must notice.
 //!
 //! `tests/mutations.toml` lists the changes. Each is made in a copy of the sources, which must still compile: a change that the
-//! compiler rejects has shown nothing about the tests.
+//! compiler rejects has shown nothing about the tests. The first test that fails decides; the others are not waited for.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use domus_harness::supervise::{Ended, Plan, Watch, Watcher, supervise};
 use domus_harness::verdict::Verdict;
 use serde::Deserialize;
 use walkdir::WalkDir;
 
 use super::suite::Suite;
-use crate::command;
+use crate::compile::{self, Program};
 use crate::workspace::Workspace;
 
 /// The list, below the root.
 const LIST: &str = "tests/mutations.toml";
-/// How long the tests of one change may take, compiling included. Without a check, a loop may never end; a test that hangs has noticed too.
+/// How long the tests of one change may take. Without a check, a loop may never end; a test that hangs has noticed too.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Deserialize)]
@@ -67,10 +68,14 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
 /// A test that fails anyhow shows nothing about a change.
 fn unchanged(workspace: &Workspace, mutations: &[Mutation]) -> Result<Verdict> {
     let copy = fresh_copy(workspace)?;
-    let tests: BTreeSet<_> = mutations.iter().map(|mutation| (&mutation.package, &mutation.test)).collect();
-    for (package, test) in tests {
-        if let Err(error) = command::output(&mut cargo(workspace, &copy, package, test)) {
-            return Ok(Verdict::Failure(format!("{test} fails without any change: {error:#}")));
+    let packages: BTreeSet<_> = mutations.iter().map(|mutation| mutation.package.as_str()).collect();
+    for package in packages {
+        let tests: BTreeSet<_> =
+            mutations.iter().filter(|mutation| mutation.package == package).map(|mutation| mutation.test.as_str()).collect();
+        for test in build(workspace, &copy, package, &tests)? {
+            if let Some(failure) = failure(&copy, &test)? {
+                return Ok(Verdict::Failure(format!("{} fails without any change: {failure}", test.name)));
+            }
         }
     }
     Ok(Verdict::Success)
@@ -82,12 +87,13 @@ fn try_out(workspace: &Workspace, mutation: &Mutation) -> Result<Verdict> {
     let mutated = apply(&source, mutation)?;
     let copy = fresh_copy(workspace)?;
     fs::write(copy.join(&mutation.file), mutated)?;
-    let tests = || cargo(workspace, &copy, &mutation.package, &mutation.test);
-    command::output(tests().arg("--no-run")).context("the change does not compile")?;
-    Ok(match command::output(&mut tests()) {
-        Err(_) => Verdict::Success,
-        Ok(_) => Verdict::Failure(format!("{} of {} does not notice it", mutation.test, mutation.package)),
-    })
+    let tests = build(workspace, &copy, &mutation.package, &BTreeSet::from([mutation.test.as_str()])).context("with the change")?;
+    for test in tests {
+        if failure(&copy, &test)?.is_some() {
+            return Ok(Verdict::Success);
+        }
+    }
+    Ok(Verdict::Failure(format!("{} of {} does not notice it", mutation.test, mutation.package)))
 }
 
 fn fresh_copy(workspace: &Workspace) -> Result<PathBuf> {
@@ -96,16 +102,62 @@ fn fresh_copy(workspace: &Workspace) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Runs one test of a package. All changes share one target folder, so that only the changed crate is compiled for each.
-fn cargo(workspace: &Workspace, copy: &Path, package: &str, test: &str) -> Command {
-    let mut cargo = Command::new("timeout");
-    cargo.arg(PATIENCE.as_secs().to_string()).arg(super::source::cargo(workspace).get_program());
-    cargo.current_dir(copy).args(["test", "--quiet", "-p", package, "--target-dir"]).arg(workspace.build("mutant-build"));
-    match test {
-        "lib" => cargo.arg("--lib"),
-        test => cargo.args(["--test", test]),
-    };
-    cargo
+/// Builds tests of a package. All changes share cargo's own target folder, so that what the host's tests are made of is not compiled again and
+/// only the changed crate is compiled for each.
+fn build(workspace: &Workspace, copy: &Path, package: &str, tests: &BTreeSet<&str>) -> Result<Vec<Program>> {
+    let mut cargo = super::source::cargo(workspace);
+    cargo.current_dir(copy).args(["test", "--quiet", "--no-run", "-p", package, "--target-dir"]).arg(&workspace.target);
+    for test in tests {
+        match *test {
+            "lib" => cargo.arg("--lib"),
+            test => cargo.args(["--test", test]),
+        };
+    }
+    let programs = compile::executables(&mut cargo)?;
+    ensure!(programs.len() == tests.len(), "cargo built {} programs for {} tests", programs.len(), tests.len());
+    Ok(programs)
+}
+
+/// Runs a test program up to its first failure, and gives that; `None` if all passed.
+fn failure(copy: &Path, test: &Program) -> Result<Option<String>> {
+    let mut command = Command::new(&test.path);
+    // That it fails is enough; the smallest case in which it does is not looked for.
+    command.current_dir(copy).env("PROPTEST_MAX_SHRINK_ITERS", "0").stderr(Stdio::null());
+    let mut first = FirstFailure::default();
+    let ended = supervise(command, &Plan { timeout: Some(PATIENCE), ..Plan::default() }, &mut first)?;
+    Ok(match (ended, first.found) {
+        (Ended::Interrupted, _) => bail!("interrupted"),
+        (_, Some(line)) => Some(line),
+        (Ended::ByItself, None) => None,
+        (ended, None) => Some(format!("{ended:?} after {:?}", first.line)),
+    })
+}
+
+/// Waits for the line of a test that failed.
+#[derive(Default)]
+struct FirstFailure {
+    line: String,
+    found: Option<String>,
+}
+
+impl Watcher for FirstFailure {
+    fn console(&mut self, bytes: &[u8]) -> Result<Watch> {
+        for c in String::from_utf8_lossy(bytes).chars() {
+            if c != '\n' {
+                self.line.push(c);
+            } else if self.line.starts_with("test ") && self.line.ends_with("... FAILED") {
+                self.found = Some(std::mem::take(&mut self.line));
+                return Ok(Watch::EndWithin(Duration::ZERO));
+            } else {
+                self.line.clear();
+            }
+        }
+        Ok(Watch::Continue)
+    }
+
+    fn log(&mut self, _: &[u8]) -> Result<Watch> {
+        Ok(Watch::Continue)
+    }
 }
 
 fn apply(source: &str, mutation: &Mutation) -> Result<String> {
@@ -150,6 +202,25 @@ mod tests {
         assert_eq!(apply("if a && b {}", &mutation("a && b")).unwrap(), "if true {}");
         assert!(apply("a a", &mutation("a")).is_err());
         assert!(apply("b", &mutation("a")).is_err());
+    }
+
+    /// A test that would go on for a minute after its first failure.
+    #[test]
+    fn nobody_waits_for_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = |text: &str| {
+            let path = folder.path().join("test");
+            crate::workspace::write(&path, format!("#!/bin/sh\n{text}\n").as_bytes()).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            Program { name: "test".into(), path }
+        };
+        let started = std::time::Instant::now();
+        let failed =
+            failure(folder.path(), &program("echo test a ... ok; echo 'test b - should panic ... FAILED'; exec sleep 60")).unwrap();
+        assert_eq!(failed.as_deref(), Some("test b - should panic ... FAILED"));
+        assert!(started.elapsed() < Duration::from_secs(30));
+        assert_eq!(failure(folder.path(), &program("echo 'test a ... ok'; echo 'test result: ok. 1 passed; 0 failed'")).unwrap(), None);
+        assert!(failure(folder.path(), &program("exit 101")).unwrap().is_some(), "an abort is a failure without a line");
     }
 
     #[test]

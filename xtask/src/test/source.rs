@@ -43,8 +43,8 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
 
 /// Without packages named, cargo takes the workspace's `default-members`: the crates that the host can run.
 fn host_tests(workspace: &Workspace) -> Result<Verdict> {
-    // The second opinion on qcow2 images.
-    deps::programs(&["qemu-img", "qemu-io"])?;
+    // The second opinion on images and volumes. The tests would install it themselves, but they do not know of the other lane's apt.
+    deps::programs(&["qemu-img", "qemu-io", "mke2fs", "debugfs", "e2fsck", "fakeroot"])?;
     if command::output(cargo(workspace).args(["nextest", "--version"])).is_ok() {
         return passes(cargo(workspace).args(["nextest", "run", "--no-fail-fast"]));
     }

@@ -17,6 +17,9 @@ pub struct Faults {
 pub const DELAY_MAX: u32 = 300_000;
 
 impl Faults {
+    /// Everything fails, and at once.
+    pub const ALL: Self = Self { errors: 1, short: 0, delay_ms: 0 };
+
     /// Whether nothing is asked for.
     pub fn none(&self) -> bool {
         *self == Self::default()
@@ -84,6 +87,8 @@ mod tests {
         assert_eq!([true, false, true, true].map(|transfer| dice.next(transfer)), [Fate::Good, Fate::Good, Fate::Short, Fate::Good]);
         let mut dice = Dice::new(Faults { errors: 1, short: 1, delay_ms: 5 });
         assert_eq!(dice.next(true), Fate::Error);
+        let mut dice = Dice::new(Faults::ALL);
+        assert_eq!([true, false, true].map(|transfer| dice.next(transfer)), [Fate::Error; 3]);
     }
 
     proptest! {

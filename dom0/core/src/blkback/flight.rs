@@ -10,6 +10,11 @@ use crate::block::{Lane, Piece};
 /// The number of a request in flight, which the disk gives back.
 pub type Token = u16;
 
+/// Requests of more pieces than this keep their vectors only if they are among the first so many. More are never in flight at once, as pages are
+/// limited: but a front end that changes what it asks for would leave such vectors with all.
+const USUAL_PIECES: usize = 32;
+const MOST_LARGE: Token = 32;
+
 /// A request in flight.
 #[derive(Debug, Default)]
 pub struct Flight {
@@ -88,7 +93,11 @@ impl Flights {
 
     /// Gives the room back.
     pub fn end(&mut self, token: Token) {
-        self.all[usize::from(token)].free = true;
+        let flight = &mut self.all[usize::from(token)];
+        if flight.pieces.capacity() > USUAL_PIECES && token >= MOST_LARGE {
+            (flight.slots, flight.pieces) = (Vec::new(), Vec::new());
+        }
+        flight.free = true;
         self.free.push(token);
     }
 
@@ -97,5 +106,25 @@ impl Flights {
         let flight = &mut self.all[usize::from(token)];
         debug_assert!(!flight.free, "in flight");
         flight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_memory_is_kept_whatever_was_asked_for() {
+        let mut flights = Flights::new(256);
+        let tokens: Vec<Token> = (0..256).map(|id| flights.begin(id, 0, Kind::Read).unwrap()).collect();
+        for &token in &tokens {
+            flights.get(token).pieces.extend([Piece { address: 0, virt: 0, bytes: 512 }; 256]);
+            flights.get(token).slots.extend([0; 256]);
+        }
+        tokens.into_iter().for_each(|token| flights.end(token));
+        let kept: usize = flights.all.iter().map(|flight| size_of::<Piece>() * flight.pieces.capacity()).sum();
+        assert!(kept <= 256 << 10, "{kept} bytes");
+        let first = flights.begin(0, 0, Kind::Read).unwrap();
+        assert!(first >= MOST_LARGE || flights.get(first).pieces.capacity() >= 256);
     }
 }

@@ -246,7 +246,8 @@ impl Queue {
                 flight.descriptors = descriptors;
                 let mut held = Held { persistent: self.persistent, slots: &mut self.slots, wants: &mut self.wants, flight };
                 for &gref in &pages[..descriptors] {
-                    held.hold(gref, false, grants);
+                    // Only read, like what is written to the disk: front ends may grant no more.
+                    held.hold(gref, true, grants);
                 }
                 self.begun.push(Begun { token, indirect: Some((sector, segments)) });
                 true

@@ -202,6 +202,16 @@ fn indirect_requests() {
 }
 
 #[test]
+fn segments_may_lie_in_a_page_that_can_only_be_read() {
+    let mut rig = Rig::new(false, &[]);
+    rig.grants.page(PAGES).set(0, &segment_bytes(&[segment(1), segment(2)]));
+    rig.ask(indirect(5, OP_READ, 80, 2, PAGES));
+    rig.ask(indirect(6, OP_WRITE, 80, 2, PAGES));
+    rig.settle();
+    assert_eq!((rig.status(5), rig.status(6)), (STATUS_OKAY, STATUS_OKAY));
+}
+
+#[test]
 fn a_page_that_cannot_be_mapped_costs_its_request_only() {
     let mut rig = Rig::new(true, &[]);
     rig.ask(request(1, OP_READ, 0, &[segment(1), segment(77)]));

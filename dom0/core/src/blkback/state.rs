@@ -47,14 +47,16 @@ impl Ours {
     }
 }
 
-/// What the operator wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is wanted with the device; what is further below overrules what was said before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
     /// The device is to be there.
     Present,
     /// It is to go when the front end has let go of it.
     Away,
-    /// It is to go now.
+    /// It is to go now, but the front end may still ask for something: that fails.
+    Taken,
+    /// It is to go now, and nobody is there any more who asks.
     Gone,
 }
 
@@ -80,7 +82,7 @@ pub fn step(ours: Ours, theirs: u32, wanted: Wanted) -> Step {
     match wanted {
         Wanted::Present => present(ours, theirs),
         Wanted::Away => away(ours, theirs),
-        Wanted::Gone => Step::Remove,
+        Wanted::Taken | Wanted::Gone => Step::Remove,
     }
 }
 
@@ -159,7 +161,14 @@ mod tests {
         assert_eq!(step(Closing, CONNECTED, Wanted::Away), Step::Wait);
         assert_eq!(step(Closing, CLOSED, Wanted::Away), Step::Remove);
         assert_eq!(step(Waiting, INITIALISING, Wanted::Away), Step::Remove);
+        assert_eq!(step(Connected, CONNECTED, Wanted::Taken), Step::Remove);
         assert_eq!(step(Connected, CONNECTED, Wanted::Gone), Step::Remove);
+    }
+
+    #[test]
+    fn what_is_taken_does_not_come_back() {
+        let order = [Wanted::Present, Wanted::Away, Wanted::Taken, Wanted::Gone];
+        assert!(order.is_sorted());
     }
 
     /// All that can follow from every state, whatever the front end says: it settles, and a front end that closes loses the device.
@@ -167,7 +176,8 @@ mod tests {
     fn every_state_settles() {
         let all = [New, Waiting, Connected, Closing, Failed, Closed];
         for (start, theirs, wanted) in all.iter().flat_map(|ours| {
-            (0..=12u32).flat_map(move |theirs| [Wanted::Present, Wanted::Away, Wanted::Gone].map(|wanted| (*ours, theirs, wanted)))
+            (0..=12u32)
+                .flat_map(move |theirs| [Wanted::Present, Wanted::Away, Wanted::Taken, Wanted::Gone].map(|wanted| (*ours, theirs, wanted)))
         }) {
             let mut seen: Vec<Ours> = vec![start];
             let mut ours = Some(start);

@@ -41,7 +41,7 @@ pub fn create(m: &Matches) -> Built {
     if backing.is_none() && bytes.is_none() {
         return Err(String::from("SIZE is missing; it can be left out if there is a backing (-b)"));
     }
-    built(DiskCommand::Create { backing, target: target(m), bytes })
+    built(DiskCommand::Create { backing, target: target(m), bytes, force: m.has("--force") })
 }
 
 pub fn info(m: &Matches) -> Built {
@@ -112,9 +112,12 @@ mod tests {
         let target = || String::from("/dev/vdb");
         assert_eq!(
             command("create -b base.raw -F raw /dev/vdb 8G"),
-            Ok(DiskCommand::Create { backing: backing.clone(), target: target(), bytes: Some(8 << 30) })
+            Ok(DiskCommand::Create { backing: backing.clone(), target: target(), bytes: Some(8 << 30), force: false })
         );
-        assert_eq!(command("create -F raw -b base.raw /dev/vdb"), Ok(DiskCommand::Create { backing, target: target(), bytes: None }));
+        assert_eq!(
+            command("create --force -F raw -b base.raw /dev/vdb"),
+            Ok(DiskCommand::Create { backing, target: target(), bytes: None, force: true })
+        );
         assert_eq!(command("info --json /dev/vdb"), Ok(DiskCommand::Info { json: true, target: target() }));
         assert_eq!(command("resize /dev/vdb +512k"), Ok(DiskCommand::Resize { target: target(), size: NewSize::By(512 << 10) }));
         assert_eq!(command("resize /dev/vdb 1T"), Ok(DiskCommand::Resize { target: target(), size: NewSize::To(1 << 40) }));

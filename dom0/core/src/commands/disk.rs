@@ -15,6 +15,8 @@ pub enum DiskCommand {
         target: String,
         /// Size of the guest's disk in bytes; that of the backing if none.
         bytes: Option<u64>,
+        /// What it holds may be lost.
+        force: bool,
     },
     /// Describe an image.
     Info {

@@ -8,9 +8,11 @@ use super::{Inode, Result, Volume, VolumeError};
 
 /// Bytes of an entry before the name.
 const HEADER: usize = 8;
-/// The longest folder that is read, in bytes, and the most entries that are listed.
+/// The longest folder that is read, in bytes; the most entries that are listed, and the most bytes of their names: as text they may be three times
+/// as long.
 const LONGEST: u64 = 64 << 20;
 const MOST_ENTRIES: usize = 65_536;
+const MOST_NAMES: usize = 1 << 20;
 
 /// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +29,16 @@ impl Volume {
     /// What lies in a folder, by name, without `.` and `..`.
     pub(super) async fn entries(&self, folder: &Inode, lengths: bool) -> Result<Vec<Entry>> {
         let mut found: Vec<(Vec<u8>, u32)> = Vec::new();
+        let mut bytes = 0;
         let mut visit = |name: &[u8], inode| {
             if name != b"." && name != b".." {
                 found.push((name.into(), inode));
+                bytes += name.len();
             }
-            found.len() > MOST_ENTRIES
+            found.len() > MOST_ENTRIES || bytes > MOST_NAMES
         };
         if self.visit(folder, &mut visit).await? {
-            return Err(VolumeError::Damaged("a folder has more than 65536 entries"));
+            return Err(VolumeError::Damaged("a folder has more than 65536 entries, or 1 MiB of names"));
         }
         found.sort_unstable();
         let mut entries = Vec::new();

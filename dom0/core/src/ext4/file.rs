@@ -69,6 +69,11 @@ fn is_whole(extents: &[Extent], blocks: u64) -> bool {
 }
 
 impl FileDisk {
+    /// Where its blocks lie: first byte in the volume, and the one behind the last.
+    pub fn places(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.extents.iter().map(|extent| (extent.start * self.block, (extent.start + extent.count) * self.block))
+    }
+
     /// Where the bytes from `offset` on lie, as far as they lie together, and at most `most` of them.
     fn part(&self, offset: u64, most: u64) -> Part {
         let block = offset / self.block;

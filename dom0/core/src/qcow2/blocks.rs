@@ -24,20 +24,18 @@ impl Inner {
         self.set_table(index as usize, at).await
     }
 
-    /// Names a block, durably.
+    /// Names a block, durably. Nothing is counted in it before: if it were used and then turned out not to be named below, so would its counts.
     pub async fn set_table(&self, index: usize, at: u64) -> Result<(), DiskError> {
         let block = self.store.block() as usize;
         let first = index * 8 / block * block / 8;
-        let bytes = {
-            let mut table = self.space.table.borrow_mut();
-            *table.get_mut(index).ok_or(DiskError::OutOfRange)? = at;
-            let mut bytes: Vec<u8> = table.iter().skip(first).take(block / 8).flat_map(|entry| entry.to_be_bytes()).collect();
-            bytes.resize(block, 0);
-            bytes
-        };
+        let mut entries: Vec<u64> = self.space.table.borrow().iter().skip(first).take(block / 8).copied().collect();
+        *entries.get_mut(index - first).ok_or(DiskError::OutOfRange)? = at;
+        entries.resize(block / 8, 0);
         let table = self.header.borrow().refcount_table_offset;
-        self.store.write(table + first as u64 * 8, &bytes).await?;
-        self.store.below.flush().await
+        self.store.write(table + first as u64 * 8, &encode(&entries)?).await?;
+        self.store.below.flush().await?;
+        *self.space.table.borrow_mut().get_mut(index).ok_or(DiskError::OutOfRange)? = at;
+        Ok(())
     }
 
     /// A table for all of what lies below. It comes behind the last cluster that the old one can count, with the blocks that count it.
@@ -84,11 +82,27 @@ impl Inner {
     pub async fn patch(&self, change: impl FnOnce(&mut super::header::Header)) -> Result<(), ImageError> {
         let mut header = self.header.borrow().clone();
         change(&mut header);
-        let first = self.store.read(0, self.store.block() as usize).await?;
-        self.store.write(0, &super::header::Patch::new(first).apply(&header)?).await?;
+        self.unsure.set(true);
+        self.write_header(&header).await?;
         self.store.below.flush().await?;
         self.header.replace(header);
+        self.unsure.set(false);
         Ok(())
+    }
+
+    /// After a change of the header that failed, so that either may lie below: the one that we go on with, for the next flush to make durable.
+    pub async fn settle_header(&self) -> Result<(), DiskError> {
+        if self.unsure.get() {
+            let header = self.header.borrow().clone();
+            self.write_header(&header).await?;
+            self.unsure.set(false);
+        }
+        Ok(())
+    }
+
+    async fn write_header(&self, header: &super::header::Header) -> Result<(), ImageError> {
+        let first = self.store.read(0, self.store.block() as usize).await?;
+        Ok(self.store.write(0, &super::header::Patch::new(first).apply(header)?).await?)
     }
 }
 

@@ -92,6 +92,9 @@ impl Inner {
     /// How many flags of the active disk contradict the counts, and how many of them are set; with `set` they are put right.
     pub async fn flags(&self, set: bool) -> Result<(u64, u64), ImageError> {
         let (mut wrong, mut false_ones) = (0, 0);
+        if set {
+            self.busy.outdate();
+        }
         let entries = self.l1.borrow().len();
         for index in 0..entries {
             let raw = self.l1.borrow().get(index).copied().unwrap_or(0);

@@ -17,11 +17,13 @@ const MOST_FREED: usize = 4096;
 impl Inner {
     /// Whether a flush has more to do than to be passed on.
     pub fn uncommitted(&self) -> bool {
-        !self.carrier.idle() || self.slices.borrow().any_changed() || !self.l1_changed.borrow().is_empty() || self.space.any()
+        let waits = self.unsure.get() || self.space.any();
+        waits || !self.carrier.idle() || self.slices.borrow().any_changed() || !self.l1_changed.borrow().is_empty()
     }
 
     /// Makes durable all changes, and the data of all writes that have ended.
     pub async fn commit(&self) -> Result<(), DiskError> {
+        self.settle_header().await?;
         self.take_back().await?;
         self.write_changed(Phase::First).await?;
         self.store.below.flush().await?;

@@ -24,8 +24,11 @@ impl Image {
 }
 
 impl Inner {
-    /// Refuses to change an image that is only looked at.
+    /// Refuses to change an image that is only looked at, or is somebody else's by now.
     pub fn may_change(&self) -> Result<(), ImageError> {
+        if self.shut.get() {
+            return Err(ImageError::CannotHere("its user has let go of the image meanwhile: try again"));
+        }
         if self.access == Access::ReadOnly { Err(DiskError::ReadOnly.into()) } else { Ok(()) }
     }
 
@@ -129,6 +132,7 @@ impl Inner {
             self.store.below.write(at + done, buffer.pieces()).await?;
         }
         self.store.write_zeroes(at + keep, self.geometry.cluster() - keep).await?;
+        self.busy.outdate();
         let table = self.own_table(start).await?;
         Ok(self.replace_entry(table, start, at | COPIED).await?)
     }

@@ -95,7 +95,7 @@ impl Inner {
         self.mark(true).await?;
         self.count_up(&new).await?;
         let old = self.l1.borrow().clone();
-        self.busy.generation.set(self.busy.generation.get() + 1);
+        self.busy.outdate();
         self.replace_l1(new, kept.snapshot.virtual_bytes).await?;
         self.count_down_all(&old).await?;
         self.finish().await

@@ -35,6 +35,11 @@ impl Image {
     pub fn header(&self) -> Header {
         self.inner.header.borrow().clone()
     }
+
+    /// Whoever opened it lets go of it: what operators' commands have not begun by now is refused, as somebody else may open it anew.
+    pub fn shut(&self) {
+        self.inner.shut.set(true);
+    }
 }
 
 impl Image {

@@ -7,6 +7,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+use super::at_once::AtOnce;
 use super::carrier::Carrier;
 use super::entry::{Entry, OFFSET};
 use super::error::ImageError;
@@ -17,6 +18,10 @@ use super::space::Space;
 use super::store::Store;
 use super::write::Busy;
 use crate::block::{DiskError, SharedDisk, SharedMemory, Traffic};
+
+/// Requests that fill clusters at once at most, with up to 64 KiB of buffers each; and that unpack, with up to three clusters each.
+const MOST_FILLING: usize = 16;
+const MOST_UNPACKING: usize = 4;
 
 /// Whether an image may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub(super) struct Inner {
     /// Bytes of what lies below, as far as they are used: looked up once, as every request needs them.
     pub below_bytes: Cell<u64>,
     pub header: RefCell<Header>,
+    /// What lies below may be another header: a change of it failed.
+    pub unsure: Cell<bool>,
     pub slices: RefCell<Slices>,
     pub l1: RefCell<Vec<u64>>,
     /// Blocks of the L1 table that are to be written, by index.
@@ -47,10 +54,15 @@ pub(super) struct Inner {
     pub busy: Busy,
     /// The last packed cluster that was read, by the offset of its data: guests read a cluster in several requests.
     pub unpacked: RefCell<Option<(u64, Rc<[u8]>)>>,
+    /// Those who fill clusters, and those who unpack some: both have buffers.
+    pub filling: AtOnce,
+    pub unpacking: AtOnce,
     pub carrier: Carrier,
     pub traffic: Rc<Traffic>,
     /// No places are told: something moves.
     pub closed: Cell<bool>,
+    /// Its user has let go of it, and another may have it: see [`super::Image::shut`].
+    pub shut: Cell<bool>,
 }
 
 impl Inner {
@@ -83,6 +95,7 @@ impl Inner {
             access,
             geometry,
             header: RefCell::new(header),
+            unsure: Cell::new(false),
             slices: RefCell::new(Slices::new(geometry.cluster())),
             l1: RefCell::new(l1),
             l1_changed: RefCell::default(),
@@ -90,9 +103,12 @@ impl Inner {
             space: Space::default(),
             busy: Busy::default(),
             unpacked: RefCell::default(),
+            filling: AtOnce::new(MOST_FILLING),
+            unpacking: AtOnce::new(MOST_UNPACKING),
             carrier: Carrier::default(),
             traffic: Traffic::new(),
             closed: Cell::new(false),
+            shut: Cell::new(false),
         });
         inner.begin().await?;
         Ok(inner)

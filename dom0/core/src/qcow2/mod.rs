@@ -26,6 +26,7 @@
 //! Image::check(&self) -> Result<Report, ImageError>
 //! ```
 
+mod at_once;
 mod blocks;
 mod carrier;
 mod check;

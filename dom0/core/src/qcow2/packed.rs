@@ -21,10 +21,13 @@ const MAX_WINDOW: u64 = 8 << 20;
 impl Inner {
     /// The bytes of a whole cluster.
     pub async fn unpack(&self, packed: Packed) -> Result<Rc<[u8]>, DiskError> {
-        if let Some((at, bytes)) = &*self.unpacked.borrow()
-            && *at == packed.at
-        {
-            return Ok(bytes.clone());
+        if let Some(cluster) = self.known(packed) {
+            return Ok(cluster);
+        }
+        let _turn = self.unpacking.enter().await;
+        // Who was there before may have wanted the same.
+        if let Some(cluster) = self.known(packed) {
+            return Ok(cluster);
         }
         let data = self.store.read(packed.at, packed.bytes as usize).await?;
         let mut cluster = zeroes(self.geometry.cluster() as usize)?;
@@ -35,6 +38,11 @@ impl Inner {
         let cluster: Rc<[u8]> = cluster.into();
         self.unpacked.replace(Some((packed.at, cluster.clone())));
         Ok(cluster)
+    }
+
+    /// The last that was unpacked, if it is this one.
+    fn known(&self, packed: Packed) -> Option<Rc<[u8]>> {
+        self.unpacked.borrow().as_ref().filter(|(at, _)| *at == packed.at).map(|(_, cluster)| cluster.clone())
     }
 }
 

@@ -13,9 +13,9 @@ use super::store::zeroes;
 const FIXED: usize = 40;
 /// Bytes of extra data that we write: the size of the VM state again, the size of the disk.
 const EXTRA: usize = 16;
-/// Bounds on what is read.
+/// Bounds on what is read. While a snapshot is taken the table is in memory twice, with its names as text, which may be three times as long.
 const MAX_EXTRA: u64 = 1024;
-const MAX_TABLE: u64 = 4 << 20;
+const MAX_TABLE: u64 = 1 << 20;
 /// The longest name that we give, in bytes; what is read may have 65535.
 const MAX_NAME: usize = 255;
 
@@ -102,7 +102,7 @@ impl Inner {
             let kept = self.read_snapshot(header.snapshots_offset + done).await?;
             done += kept.bytes();
             if done > MAX_TABLE {
-                return Err(ImageError::Damaged("its snapshot table has more than 4 MiB"));
+                return Err(ImageError::Damaged("its snapshot table has more than 1 MiB"));
             }
             all.push(kept);
         }

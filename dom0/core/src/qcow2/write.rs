@@ -26,8 +26,16 @@ const MOST_BYTES: u64 = 1 << 20;
 pub(super) struct Busy {
     clusters: RefCell<BTreeSet<u64>>,
     waiting: RefCell<Vec<Waker>>,
-    /// How often another disk was put in place of the one that they are filled for, by restoring a snapshot.
-    pub generation: Cell<u64>,
+    /// How often [`Busy::outdate`] was said.
+    generation: Cell<u64>,
+}
+
+impl Busy {
+    /// To be said by whoever makes a cluster ours that was not, or puts another disk in place: it can be written in place from then on, so that
+    /// what those who are filling have read of it is out of date. They begin anew.
+    pub fn outdate(&self) {
+        self.generation.set(self.generation.get() + 1);
+    }
 }
 
 /// Some of them, with their new places.
@@ -167,6 +175,7 @@ impl Inner {
     }
 
     async fn fill(self: &Rc<Self>, claim: &Claim, offset: u64, from: &[Piece]) -> Result<(), DiskError> {
+        let _turn = self.filling.enter().await;
         let start = claim.first << self.geometry.cluster_bits;
         let end = (claim.first + claim.count) << self.geometry.cluster_bits;
         let to = claim.to << self.geometry.cluster_bits;

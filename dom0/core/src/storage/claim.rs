@@ -1,6 +1,6 @@
 //! A claim that ends by itself.
 
-use alloc::{rc::Rc, string::ToString, vec};
+use alloc::{rc::Rc, string::ToString, vec::Vec};
 use core::cell::RefCell;
 
 use super::StorageError;
@@ -13,8 +13,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    pub(super) fn take(claims: &Rc<RefCell<Claims>>, holder: &str, range: Range, write: bool) -> Result<Self, StorageError> {
-        let taken = claims.borrow_mut().take(holder, vec![range], write);
+    pub(super) fn take(claims: &Rc<RefCell<Claims>>, holder: &str, ranges: Vec<Range>, write: bool) -> Result<Self, StorageError> {
+        let taken = claims.borrow_mut().take(holder, ranges, write);
         let id = taken.map_err(|error| StorageError::new(error.to_string()))?;
         Ok(Self { claims: claims.clone(), id })
     }

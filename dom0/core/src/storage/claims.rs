@@ -28,6 +28,34 @@ impl Range {
     }
 }
 
+/// Ranges in order, joined where they meet or touch, so that two such lists are compared in one walk: a file may have very many.
+fn in_order(mut ranges: Vec<Range>) -> Vec<Range> {
+    ranges.sort_unstable_by_key(|range| (range.device, range.from));
+    ranges.dedup_by(|next, last| {
+        let joins = next.device == last.device && next.from <= last.to;
+        if joins {
+            last.to = last.to.max(next.to);
+        }
+        joins
+    });
+    ranges
+}
+
+/// Whether there is a byte that two lists in order both have.
+fn meet(mut one: &[Range], mut other: &[Range]) -> bool {
+    while let ([first, rest @ ..], [second, others @ ..]) = (one, other) {
+        if first.meets(second) {
+            return true;
+        }
+        if (first.device, first.to) <= (second.device, second.to) {
+            one = rest;
+        } else {
+            other = others;
+        }
+    }
+    false
+}
+
 /// A claim that is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimId(u64);
@@ -37,6 +65,7 @@ struct Claim {
     id: ClaimId,
     holder: String,
     write: bool,
+    /// In order.
     ranges: Vec<Range>,
 }
 
@@ -79,7 +108,8 @@ impl Claims {
     /// # Errors
     /// Somebody else has claimed some of the bytes, and one of both writes.
     pub fn take(&mut self, holder: &str, ranges: Vec<Range>, write: bool) -> Result<ClaimId, InUse> {
-        let meets = |claim: &&Claim| claim.ranges.iter().any(|held| ranges.iter().any(|wanted| held.meets(wanted)));
+        let ranges = in_order(ranges);
+        let meets = |claim: &&Claim| meet(&claim.ranges, &ranges);
         if let Some(other) = self.held.iter().filter(|claim| claim.write || write).find(meets) {
             return Err(InUse { holder: other.holder.clone(), written: other.write });
         }
@@ -101,7 +131,9 @@ impl Claims {
         if let Some(other) = { others }.find(meets) {
             return Err(InUse { holder: other.holder.clone(), written: other.write });
         }
-        self.held[at].ranges.extend_from_slice(more);
+        let mut ranges = core::mem::take(&mut self.held[at].ranges);
+        ranges.extend_from_slice(more);
+        self.held[at].ranges = in_order(ranges);
         Ok(())
     }
 
@@ -162,6 +194,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn lists_meet_where_any_of_their_ranges_do(lists in prop::array::uniform2(prop::collection::vec((0u32..3, 0u64..30, 1u64..5), 0..8))) {
+            let lists = lists.map(|list| list.iter().map(|&(device, from, length)| Range { device, from, to: from + length }).collect::<Vec<_>>());
+            let expected = lists[0].iter().any(|one| lists[1].iter().any(|other| one.meets(other)));
+            let [one, other] = lists.map(in_order);
+            prop_assert_eq!(meet(&one, &other), expected);
+        }
+
         /// At no time has a byte that one writes another user.
         #[test]
         fn no_byte_is_written_and_shared(wanted in prop::collection::vec((0u64..20, 1u64..8, any::<bool>(), any::<bool>()), 0..40)) {

@@ -60,11 +60,17 @@ impl Storage {
         Ok(Held { image, opened: Some(opened) })
     }
 
-    /// Makes an image in a disk or file, in place of what is there; of the backing's size if none is given.
+    /// Makes an image in a disk or file; of the backing's size if none is given. What is there already is overwritten only if it may be.
     ///
     /// # Errors
     /// One message: what is wrong, and what to do.
-    pub async fn create_image(&self, target: &Target, bytes: Option<u64>, backing: Option<(String, Format)>) -> Result<()> {
+    pub async fn create_image(
+        &self,
+        target: &Target,
+        bytes: Option<u64>,
+        backing: Option<(String, Format)>,
+        overwrite: bool,
+    ) -> Result<()> {
         let about = |message: &dyn core::fmt::Display| StorageError::about(target, message);
         let layer = self.layer(target, Access::Write).await?;
         let mut backing_bytes = None;
@@ -78,11 +84,14 @@ impl Storage {
             return Err(about(&"no disk can be so large"));
         }
         // Only now, so that an image over itself is told as what it is when it is opened.
-        let _claim = Claim::take(&self.claims, HOLDER, layer.range, true).map_err(|error| about(&error))?;
+        let _claim = Claim::take(&self.claims, HOLDER, layer.claims(), true).map_err(|error| about(&error))?;
         if let Some((name, format)) = &backing
             && self.layer(&target.beside(name, *format), Access::Read).await?.range.meets(&layer.range)
         {
             return Err(about(&"an image cannot lie over what holds it; name another backing"));
+        }
+        if !overwrite && let Some(what) = self.in_the_way(&*layer.disk).await.map_err(|error| about(&error))? {
+            return Err(about(&format!("it holds {what}, which would be lost; take another, or overwrite it by --force")));
         }
         let backing = backing.map(|(name, format)| (name, format.name().to_string()));
         let disk: SharedDisk = layer.disk;

@@ -1,6 +1,6 @@
 //! From a path to the bytes behind it: a device, a partition or a file, before anybody looks at what they mean.
 
-use alloc::{format, rc::Rc, string::String};
+use alloc::{format, rc::Rc, string::String, vec, vec::Vec};
 
 use super::claims::Range;
 use super::mount::Mount;
@@ -10,17 +10,30 @@ use crate::partitions::{self, Slice};
 
 /// Volumes have numbers of their own among those of physical disks, for claims: a file is a "byte" of its volume, at its inode's number.
 const VOLUMES: u32 = 1 << 31;
+/// And the blocks of files are bytes of a volume at these numbers: whoever made the volume may have given two files the same.
+const BLOCKS: u32 = 1 << 30;
 
 /// What a path leads to.
 pub struct Layer {
-    /// What is claimed by whoever uses it.
+    /// What is claimed by whoever uses it, and tells it from others.
     pub range: Range,
+    /// What is claimed besides: the blocks of a file.
+    pub blocks: Vec<Range>,
     /// Its bytes.
     pub disk: SharedDisk,
     /// The physical disk below.
     pub device: u32,
     /// The volume that it lies on, if it is a file.
     pub mount: Option<Rc<Mount>>,
+}
+
+impl Layer {
+    /// All that is claimed by whoever uses it.
+    pub fn claims(&self) -> Vec<Range> {
+        let mut all = self.blocks.clone();
+        all.push(self.range);
+        all
+    }
 }
 
 impl Storage {
@@ -43,7 +56,7 @@ impl Storage {
     pub(super) async fn device(&self, name: &str) -> Result<Layer> {
         let disks = self.physical();
         if let Some(Physical { number, disk, .. }) = disks.iter().find(|disk| disk.name == name) {
-            return Ok(Layer { range: Range::whole(*number), disk: disk.clone(), device: *number, mount: None });
+            return Ok(Layer { range: Range::whole(*number), blocks: vec![], disk: disk.clone(), device: *number, mount: None });
         }
         let parts = disks.iter().find_map(|disk| Some((disk, name.strip_prefix(&disk.name)?.parse::<u32>().ok()?)));
         let Some((physical, number)) = parts else {
@@ -55,7 +68,7 @@ impl Storage {
         let found = found.ok_or_else(|| about(&format!("{DEVICES}{} has no partition {number}; `lsblk` lists them", physical.name)))?;
         let disk = Slice::new(physical.disk.clone(), found.start, found.bytes).map_err(|error| about(&error))?;
         let range = Range { device: physical.number, from: found.start, to: found.start + found.bytes };
-        Ok(Layer { range, disk: Rc::new(disk), device: physical.number, mount: None })
+        Ok(Layer { range, blocks: vec![], disk: Rc::new(disk), device: physical.number, mount: None })
     }
 
     async fn file(&self, target: &Target, access: Access) -> Result<Layer> {
@@ -73,7 +86,9 @@ impl Storage {
         };
         let (inode, disk) = file.await.map_err(|error: crate::ext4::VolumeError| StorageError::new(format!("{error}")))?;
         let range = Range { device: VOLUMES + mount.number, from: inode.into(), to: u64::from(inode) + 1 };
-        Ok(Layer { range, disk, device: mount.device, mount: Some(mount) })
+        let device = BLOCKS + mount.number;
+        let blocks = disk.places().map(|(from, to)| Range { device, from, to }).collect();
+        Ok(Layer { range, blocks, disk, device: mount.device, mount: Some(mount) })
     }
 }
 

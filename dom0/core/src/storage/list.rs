@@ -15,6 +15,9 @@ use crate::{ext4, qcow2};
 
 /// Bytes from the beginning that tell what a disk holds.
 const START: usize = 2048;
+/// Bytes from the beginning that are empty on an empty disk. The signs that file systems, volume managers and swap areas begin with lie within them: the
+/// furthest is that of btrfs, behind 64 KiB.
+const BLANK: u64 = 128 << 10;
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +110,21 @@ impl Storage {
             Ok((holds, label)) => (row.holds, row.label) = (holds, label),
             Err(error) => row.note = Some(error.to_string()),
         }
+    }
+
+    /// What would be lost if a disk were overwritten, in words; none if it looks empty.
+    pub(super) async fn in_the_way(&self, disk: &dyn Disk) -> Result<Option<&'static str>, DiskError> {
+        if let Ok(Some(_)) = partitions::read(disk, &*self.memory).await {
+            return Ok(Some("a partition table"));
+        }
+        Ok(match self.holds(disk).await?.0 {
+            "ext4" => Some("an ext4 volume"),
+            "qcow2" => Some("a qcow2 image"),
+            _ => {
+                let start = read_bytes(disk, &*self.memory, 0, disk.info().bytes.min(BLANK) as usize).await?;
+                start.iter().any(|&byte| byte != 0).then_some("something that is not recognised")
+            }
+        })
     }
 
     async fn holds(&self, disk: &dyn Disk) -> Result<(&'static str, String), DiskError> {

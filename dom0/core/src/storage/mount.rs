@@ -59,7 +59,7 @@ impl Storage {
         let layer = self.device(name).await?;
         let read_only = read_only || layer.disk.info().read_only;
         let holder = format!("{MOUNT}{folder}");
-        let claim = Claim::take(&self.claims, &holder, layer.range, !read_only).map_err(|error| StorageError::about(&target, error))?;
+        let claim = Claim::take(&self.claims, &holder, layer.claims(), !read_only).map_err(|error| StorageError::about(&target, error))?;
         let volume = Volume::open(layer.disk, self.memory.clone(), &folder).await.map_err(|error| StorageError::about(&target, error))?;
         if let (Some(why), false) = (volume.superblock().unclean, read_only) {
             let message = format!(

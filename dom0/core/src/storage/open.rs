@@ -56,6 +56,15 @@ impl Opened {
     }
 }
 
+impl Drop for Opened {
+    /// Before the claims end: commands of operators may still have the image.
+    fn drop(&mut self) {
+        if let Some(image) = &self.image {
+            image.shut();
+        }
+    }
+}
+
 /// A layer that is found and claimed, and what is in it.
 struct Found {
     target: Target,
@@ -117,7 +126,7 @@ impl Storage {
             if found.iter().any(|above| above.layer.range.meets(&layer.range)) {
                 return Err(about(&"it lies over itself; give it another backing with qemu-img rebase"));
             }
-            let claim = Claim::take(&self.claims, holder, layer.range, access.writes()).map_err(|error| about(&error))?;
+            let claim = Claim::take(&self.claims, holder, layer.claims(), access.writes()).map_err(|error| about(&error))?;
             if target.format == Format::Qcow2 {
                 let header = Header::read(&*layer.disk, &*self.memory).await.map_err(|error| about(&error))?;
                 let below = header.backing.as_ref().map(|backing| below(&target, backing)).transpose()?;

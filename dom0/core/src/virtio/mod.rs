@@ -22,6 +22,7 @@ pub use handshake::{
 };
 pub use memory::{Registers, Shared};
 pub use queue::{Broken, Done, MOST_PIECES, MOST_SIZE, Queue, RINGS_BYTES, SLOT_BYTES, Shape};
+pub(crate) use waiting::Waiting;
 
 /// Which kind of device a disk is.
 pub const TYPE_BLOCK: u16 = 2;

@@ -5,13 +5,13 @@
 //! with requests that cost much, another that asks for little is served several times for each of them.
 //!
 //! Changes count as several times their time: they make watchers run and spoil others' transactions, so most of what they cost comes later.
-//! (Xen's xenstored limits the rate of writes of a domain for the same reason.)
+//! So do watches and transactions, which every later change has to look at. (Xen's xenstored limits the rate of writes of a domain for the same reason.)
 
 use alloc::collections::BTreeSet;
 
 use super::ConnId;
 
-/// How many times its time a request counts that changes the store.
+/// How many times its time a request counts that changes the store, or what it keeps for a client.
 const CHANGE: u64 = 4;
 
 /// What a client has used of the server's time, in nanoseconds, and as much more as it would have used if it had always asked.
@@ -19,7 +19,7 @@ const CHANGE: u64 = 4;
 pub struct Used(u64);
 
 impl Used {
-    /// Books the time of a request, which is never free, and whether it was to change the store.
+    /// Books the time of a request, which is never free, and whether it was to change something.
     pub fn charge(&mut self, ns: u64, change: bool) {
         let weight = if change { CHANGE } else { 1 };
         self.0 = self.0.saturating_add(ns.max(1).saturating_mul(weight));

@@ -26,9 +26,11 @@ pub struct Message {
 }
 
 impl Message {
-    /// Whether it asks for a change of nodes.
+    /// Whether it asks for a change of nodes, or of what is kept for the client: its watches and transactions.
     pub fn is_change(&self) -> bool {
-        matches!(self.kind, msg::WRITE | msg::MKDIR | msg::RM | msg::SET_PERMS | msg::TRANSACTION_END)
+        let nodes = matches!(self.kind, msg::WRITE | msg::MKDIR | msg::RM | msg::SET_PERMS);
+        let watches = matches!(self.kind, msg::WATCH | msg::UNWATCH | msg::RESET_WATCHES);
+        nodes || watches || matches!(self.kind, msg::TRANSACTION_START | msg::TRANSACTION_END)
     }
 }
 

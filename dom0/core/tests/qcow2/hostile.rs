@@ -114,3 +114,26 @@ fn tables_that_refer_to_the_same_do_not_multiply_work() {
     let text = block_on(image.check()).unwrap_err().to_string();
     assert!(text.contains("more tables than the file can hold"), "{text}");
 }
+
+/// A table of snapshots with names as long as they can be, which are no text.
+#[test]
+fn a_long_table_of_snapshots_is_refused() {
+    let folder = Folder::new("names");
+    folder.run("qemu-img create -q -f qcow2 image 1M");
+    let mut file = folder.read("image");
+    file.resize(file.len().next_multiple_of(64 << 10), 0);
+    let table = file.len() as u64;
+    for _ in 0..20 {
+        let mut entry = vec![0; 40];
+        entry[12..16].fill(0xff);
+        entry.resize(40 + 2 * 0xffff, 0xff);
+        entry.resize(entry.len().next_multiple_of(8), 0);
+        file.extend(entry);
+    }
+    file[60..64].copy_from_slice(&20u32.to_be_bytes());
+    file[64..72].copy_from_slice(&table.to_be_bytes());
+    let world = World::new();
+    let image = world.open(&world.disk(file), None, Access::ReadOnly).unwrap();
+    let text = block_on(image.snapshots()).unwrap_err().to_string();
+    assert!(text.contains("snapshot table has more than"), "{text}");
+}

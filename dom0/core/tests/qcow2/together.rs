@@ -15,12 +15,16 @@ use crate::support::{Folder, Numbers, World};
 const SECTORS: u64 = 512;
 
 /// A disk that takes its time, and ends requests in any order.
-struct Slow {
+pub struct Slow {
     disk: Rc<FakeDisk>,
     numbers: RefCell<Numbers>,
 }
 
 impl Slow {
+    pub fn new(disk: Rc<FakeDisk>, seed: u64) -> Self {
+        Self { disk, numbers: RefCell::new(Numbers(seed)) }
+    }
+
     fn later<'a>(&'a self, then: Doing<'a>) -> Doing<'a> {
         let mut left = self.numbers.borrow_mut().below(6);
         Box::pin(async move {
@@ -61,7 +65,7 @@ impl Disk for Slow {
 
 fn slow_image(world: &World, seed: u64, bits: u32) -> (Rc<FakeDisk>, Rc<Image>) {
     let disk = world.disk(vec![0xee; 2 << 20]);
-    let below: SharedDisk = Rc::new(Slow { disk: disk.clone(), numbers: RefCell::new(Numbers(seed)) });
+    let below: SharedDisk = Rc::new(Slow::new(disk.clone(), seed));
     block_on(create(&below, &world.shared(), &New { virtual_bytes: SECTORS * 512, cluster_bits: bits, backing: None })).unwrap();
     let image = block_on(Image::open(below, world.shared(), None, Access::ReadWrite)).unwrap();
     (disk, image)

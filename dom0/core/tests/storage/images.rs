@@ -24,7 +24,11 @@ fn machine() -> Machine {
 impl Machine {
     fn create(&self, path: &str, bytes: Option<u64>, backing: Option<(&str, Format)>) -> Result<(), String> {
         let backing = backing.map(|(name, format)| (name.to_owned(), format));
-        block_on(self.storage.create_image(&image(path), bytes, backing)).map_err(String::from)
+        block_on(self.storage.create_image(&image(path), bytes, backing, false)).map_err(String::from)
+    }
+
+    fn overwrite(&self, path: &str) -> Result<(), String> {
+        block_on(self.storage.create_image(&image(path), Some(1 << 20), None, true)).map_err(String::from)
     }
 
     fn fill(&self, disk: &dyn Disk, offset: u64, value: u8) {
@@ -84,7 +88,7 @@ fn backings_that_are_missing_strange_or_circular_are_refused() {
     machine.create("/dev/vdb", Some(1 << 20), None).unwrap();
     machine.create("/dev/vdc", None, Some(("/dev/vdb", Format::Qcow2))).unwrap();
     // Now let the lower one lie over the upper one.
-    machine.create("/dev/vdb", Some(1 << 20), None).unwrap();
+    machine.overwrite("/dev/vdb").unwrap();
     let forge = |name: &str, format: &str| {
         let output = std::env::temp_dir().join(format!("domus-forged-{}-{}", std::process::id(), name.len() * 100 + format.len()));
         let made =
@@ -117,6 +121,50 @@ fn backings_that_are_missing_strange_or_circular_are_refused() {
     assert!(message.starts_with("/dev/vda: this is no qcow2 image"), "{message}");
     let message = machine.create("/dev/vda", None, Some(("vda", Format::Raw))).unwrap_err();
     assert!(message.contains("cannot lie over what holds it"), "{message}");
+}
+
+#[test]
+fn what_is_there_is_not_overwritten_unasked() {
+    let at = |offset: usize, bytes: &[u8]| {
+        let mut contents = vec![0; MIB];
+        contents[offset..offset + bytes.len()].copy_from_slice(bytes);
+        contents
+    };
+    let mut volume = at(1024 + 56, &[0x53, 0xef]);
+    volume.resize(8 * MIB, 0);
+    // Of swap, btrfs, and nothing that anybody knows.
+    let signs = [at(4086, b"SWAPSPACE2"), at(65536 + 64, b"_BHRfS_M"), at(511, &[1])];
+    let machine = Machine::new([vec![disk(), volume], signs.to_vec(), vec![vec![0; MIB], vec![0; 512]]].concat());
+    for (name, what) in [
+        ("vda", "a partition table"),
+        ("vdb", "an ext4 volume"),
+        ("vdc", "not recognised"),
+        ("vdd", "not recognised"),
+        ("vde", "not recognised"),
+    ] {
+        let path = format!("/dev/{name}");
+        let before = machine.disks[usize::from(name.as_bytes()[2] - b'a')].contents();
+        let message = machine.create(&path, Some(1 << 20), None).unwrap_err();
+        assert!(message.starts_with(&format!("{path}: it holds ")) && message.contains(what) && message.contains("--force"), "{message}");
+        assert!(machine.disks[usize::from(name.as_bytes()[2] - b'a')].contents() == before, "{name} is as it was");
+        machine.overwrite(&path).unwrap();
+        let message = machine.create(&path, Some(1 << 20), None).unwrap_err();
+        assert!(message.contains("it holds a qcow2 image"), "{message}");
+    }
+    machine.create("/dev/vdf", Some(1 << 20), None).unwrap();
+    assert!(!machine.create("/dev/vdg", Some(1 << 20), None).unwrap_err().contains("it holds"), "too small, but empty");
+}
+
+#[test]
+fn what_is_in_use_is_not_overwritten_even_by_force() {
+    let machine = Machine::new(vec![disk(), vec![0; MIB]]);
+    let _guest = machine.open("/dev/vdb", Access::Read, "xvda of a").unwrap();
+    assert!(machine.overwrite("/dev/vdb").unwrap_err().contains("xvda of a reads it"));
+    machine.mount("/dev/vda1", "/mnt", true).unwrap();
+    for path in ["/dev/vda1", "/dev/vda"] {
+        let message = machine.overwrite(path).unwrap_err();
+        assert!(message.contains("the mount at /mnt"), "{message}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Names of disks, mounts and claims, on volumes that `mke2fs` made.
 
+mod crossed;
+mod held;
 mod images;
 
 use std::fs;
@@ -58,7 +60,7 @@ impl Machine {
         let storage = Storage::new(Rc::new(memory.clone()));
         let disks: Vec<_> = (0..).zip(contents).map(|(number, contents)| FakeDisk::new(&memory, number, contents)).collect();
         for (number, disk) in (0..).zip(&disks) {
-            storage.add(number, ["vda", "vdb", "vdc"][number as usize], disk.clone());
+            storage.add(number, ["vda", "vdb", "vdc", "vdd", "vde", "vdf", "vdg"][number as usize], disk.clone());
         }
         Self { memory, storage, disks }
     }

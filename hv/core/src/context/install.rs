@@ -29,10 +29,15 @@ const IOPL: u64 = 3 << 12;
 /// descriptor tables, which the context must name.
 ///
 /// # Errors
-/// -ENOENT without such a vCPU, -EBUSY if a CPU runs it or holds its state, -EINVAL for a context that may not be, -EOPNOTSUPP if it would
-/// change the tables of a vCPU that has some; preempted if validating its page tables takes longer. Nothing has changed then.
+/// -ENOENT without such a vCPU, -ESRCH if its domain is being destroyed, -EBUSY if a CPU runs it or holds its state, -EINVAL for a
+/// context that may not be, -EOPNOTSUPP if it would change the tables of a vCPU that has some; preempted if validating its page tables
+/// takes longer. Nothing has changed then.
 pub fn try_set<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, context: &VcpuGuestContext) -> Result<(), Stop> {
     let vcpu = hv.vcpu(who).ok_or(Errno::NOENT)?;
+    // Its tables were taken back, and frames of it that others still map must not become new ones: nobody would take those back.
+    if hv.domain(who.domain).is_none_or(|domain| domain.dying) {
+        return Err(Errno::SRCH.into());
+    }
     if vcpu.sched.running || hv.cpus.iter().any(|cpu| cpu.current == Some(who)) {
         return Err(Errno::BUSY.into());
     }

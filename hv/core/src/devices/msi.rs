@@ -9,7 +9,7 @@ use abi::errno::Errno;
 
 use super::msix::{ENTRY, Table};
 use super::pci::{COMMAND, COMMAND_MEMORY, Config, Function};
-use super::permit::is_own;
+use super::permit::{is_own, processor_frames};
 use crate::events;
 use crate::hypervisor::Hypervisor;
 use crate::ids::DomId;
@@ -51,6 +51,10 @@ impl Messages {
     fn is_bound(&self, function: Function, entry: u32) -> bool {
         self.slots.iter().flatten().any(|bound| (bound.function, bound.entry) == (function, entry))
     }
+
+    fn is_used(&self, function: Function) -> bool {
+        self.slots.iter().flatten().any(|bound| bound.function == function)
+    }
 }
 
 /// Binds entry `entry` of a function's table to a new port of a domain; tells the port.
@@ -74,7 +78,8 @@ pub fn bind<M: Machine>(hv: &mut Hypervisor<M>, domain: DomId, function: Functio
     }
     let slot = messages.slots.iter().position(Option::is_none).ok_or(Errno::NOSPC)?;
     let port = events::bind_message(hv, domain, slot as u8)?;
-    if config.read(&hv.machine, table.control) & ENABLE == 0 {
+    // A function that was made to send before it was bound would send what the firmware left in its table.
+    if config.read(&hv.machine, table.control) & ENABLE == 0 || !hv.devices.messages.is_used(function) {
         mask_unbound(hv, function, &table);
     }
     hv.devices.messages.slots[slot] = Some(Bound { function, entry, domain, port });
@@ -114,7 +119,8 @@ fn usable_table<M: Machine>(hv: &Hypervisor<M>, config: Config) -> Option<Table>
     }
     let table = Table::find(&hv.machine, config)?;
     let (first, end) = table.frames();
-    (!hv.frames.has_ram(first, end) && !is_own(hv, first, end)).then_some(table)
+    let may_be = end <= processor_frames(&hv.machine) && !hv.frames.has_ram(first, end) && !is_own(hv, first, end);
+    may_be.then_some(table)
 }
 
 /// Before a function sends messages for the first time: what the firmware left in its table sends none.

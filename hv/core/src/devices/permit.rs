@@ -56,8 +56,8 @@ pub fn withdraw<M: Machine>(hv: &mut Hypervisor<M>, domain: DomId, range: Range)
     Ok(())
 }
 
-/// How many frames the processor can address (CPUID 0x80000008, EAX bits 7-0).
-fn processor_frames<M: Machine>(machine: &M) -> u64 {
+/// How many frames the processor can address (CPUID 0x80000008, EAX bits 7-0): an entry that names one beyond faults.
+pub(super) fn processor_frames<M: Machine>(machine: &M) -> u64 {
     const DEFAULT: u32 = 36;
     let [highest, ..] = machine.cpuid(0x8000_0000, 0);
     let bits = if highest >= 0x8000_0008 { machine.cpuid(0x8000_0008, 0)[0] & 0xff } else { DEFAULT };

@@ -9,6 +9,8 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use pv_guest_sdk::abi::console::ring::OUT_PROD_OFFSET;
 use pv_guest_sdk::abi::start_info::StartInfo;
 use pv_guest_sdk::abi::xenstore::{Header, RING_SIZE, XenstoreRing, msg};
+use pv_guest_sdk::hypercall::Result;
+use pv_guest_sdk::xenstore::Transaction;
 use pv_guest_sdk::{BootInfo, entry, events, memory, println, time, xenstore};
 
 entry!(main);
@@ -22,7 +24,11 @@ fn main(info: &'static BootInfo) {
         Some("reply-index") => ask_for_name(&store, |page| page.word(offset_of!(XenstoreRing, rsp_cons)).store(77_777, Ordering::SeqCst)),
         Some("length") => ask(&store, Header { kind: msg::READ, req_id: 1, tx_id: 0, len: 100_000 }, b""),
         Some("console") => console.word(OUT_PROD_OFFSET).store(5000, Ordering::SeqCst),
-        Some("requests") => flood_with_requests(),
+        Some("requests") => flood(|| xenstore::write(Transaction::NONE, "data/flood", "more")),
+        Some("reads") => flood(|| xenstore::read(Transaction::NONE, "name", &mut [0; 64]).map(|_| ())),
+        Some("listings") => flood_with_listings(),
+        Some("transactions") => flood(|| xenstore::end_transaction(xenstore::start_transaction()?, false)),
+        Some("watches") => flood(|| xenstore::watch("data", "flood").and_then(|()| xenstore::unwatch("data", "flood"))),
         Some("deaf") => never_read_answers(raw, &store),
         Some("events") => flood_with_events(raw),
         Some("lines") => flood_with_lines(),
@@ -85,10 +91,15 @@ fn ask_for_name(store: &Page, before: impl FnOnce(&Page)) {
     ask(store, Header { kind: msg::READ, req_id: 1, tx_id: 0, len: NAME.len() as u32 }, NAME);
 }
 
-/// As fast as they are answered.
-fn flood_with_requests() {
-    loop {
-        let _ = xenstore::write(xenstore::Transaction::NONE, "data/flood", "more");
+/// Requests to xenstore as fast as they are answered. None of them may fail: what is refused costs nothing.
+fn flood(request: impl Fn() -> Result<()>) {
+    for number in 0u64.. {
+        if let Err(error) = request() {
+            return println!("failure: request {number}: {error}");
+        }
+        if number == 100 {
+            println!("abuse: it floods");
+        }
     }
 }
 
@@ -104,6 +115,18 @@ fn never_read_answers(raw: &StartInfo, store: &Page) {
         store.word(offset_of!(XenstoreRing, req_prod)).store(produced, Ordering::SeqCst);
         let _ = events::send(raw.store_evtchn);
     }
+}
+
+/// Of a node with as many children as a reply that still fits into the ring.
+fn flood_with_listings() {
+    let made = (10u8..60).try_for_each(|number| {
+        let path = [b'd', b'a', b't', b'a', b'/', b'0' + number / 10, b'0' + number % 10];
+        xenstore::make(Transaction::NONE, core::str::from_utf8(&path).unwrap_or_default())
+    });
+    if let Err(error) = made {
+        return println!("failure: making nodes: {error}");
+    }
+    flood(|| xenstore::directory(Transaction::NONE, "data", &mut [0; 1024]).map(|_| ()));
 }
 
 fn flood_with_events(raw: &StartInfo) {
@@ -122,6 +145,7 @@ fn flood_with_lines() {
 fn spin() {
     events::mask_upcalls();
     loop {
-        core::hint::spin_loop();
+        // No `pause`: QEMU leaves its translated code at each, and a second of counted instructions would take minutes.
+        core::hint::black_box(());
     }
 }

@@ -5,7 +5,7 @@ use domus_harness::domus::Report;
 use domus_harness::verdict::Verdict;
 use regex::Regex;
 
-use super::session::{Limit, Session};
+use super::session::{Limit, Session, Sum};
 
 /// The verdict on what the machine printed, and how it ended.
 ///
@@ -43,6 +43,11 @@ pub fn judge(session: &Session, report: &Report) -> Result<Verdict> {
             return Ok(Verdict::Failure(complaint));
         }
     }
+    for sum in &session.sums {
+        if let Some(complaint) = sum.complaint(report)? {
+            return Ok(Verdict::Failure(complaint));
+        }
+    }
     for pattern in &session.log {
         if !regex(pattern)?.is_match(&report.log) {
             return Ok(Verdict::Failure(format!("the log does not have {pattern:?}")));
@@ -68,6 +73,25 @@ impl Limit {
         };
         Ok((found > most).then(|| format!("{}: {found}, and {most} at most", self.what)))
     }
+}
+
+impl Sum {
+    /// What is wrong, if something is.
+    fn complaint(&self, report: &Report) -> Result<Option<String>> {
+        let terms = [(&self.plus, &report.console, 1), (&self.plus_log, &report.log, 1), (&self.minus, &report.console, -1)];
+        let mut sum = 0i128;
+        for (pattern, text, sign) in terms.iter().flat_map(|&(patterns, text, sign)| patterns.iter().map(move |p| (p, text, sign))) {
+            match first_number(pattern, text)? {
+                Some(number) => sum += i128::from(number) * sign,
+                None => return Ok(Some(format!("{}: {pattern:?} finds no number", self.what))),
+            }
+        }
+        Ok((sum > self.at_most.into()).then(|| format!("{}: {sum}, and {} at most", self.what, self.at_most)))
+    }
+}
+
+fn first_number(pattern: &str, text: &str) -> Result<Option<u64>> {
+    Ok(regex(pattern)?.captures(text).and_then(|found| found.get(1)?.as_str().parse().ok()))
 }
 
 /// `^` and `$` are those of a line.
@@ -133,6 +157,19 @@ mod tests {
         };
         assert_eq!(judge(&session(7), &report(0, "t=10\nt=15\nt=27\n")), Verdict::Success);
         assert!(matches!(judge(&session(6), &report(0, "t=10\nt=15\nt=27\n")), Verdict::Failure(_)));
+    }
+
+    #[test]
+    fn sums_have_limits() {
+        let session = |most| {
+            format!(
+                "exec = ['x']\n[[sums]]\nwhat = 'all'\nplus = ['up=(.*)']\nplus-log = ['d(1)']\nminus = ['idle=(.*)']\nat-most = {most}"
+            )
+        };
+        let well = report(0, "up=15\nidle=5\nup=900\nidle=0\n");
+        assert_eq!(judge(&session(11), &well), Verdict::Success, "15 + 1 - 5: the first of each");
+        assert!(matches!(judge(&session(10), &well), Verdict::Failure(_)));
+        assert!(matches!(judge(&session(99), &report(0, "up=15\n")), Verdict::Failure(_)), "a part is missing");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use domus_harness::domus::{self, Report};
 use domus_harness::machine::{Machine, Serial};
-use domus_harness::supervise::Plan;
+use domus_harness::supervise::{Input, Plan};
 use domus_harness::verdict::Verdict;
 
 use self::session::Session;
@@ -22,6 +22,7 @@ use super::suite::Suite;
 use crate::archive::{Archive, exec_file, parse_add};
 use crate::compile::{self, Program};
 use crate::disk::DiskOption;
+use crate::progress::show;
 use crate::workspace::{Workspace, temporary};
 use crate::{debian, deps, disk, guests};
 
@@ -58,7 +59,8 @@ fn read(folder: &Path) -> Result<Vec<(String, Session)>> {
         };
         if path.extension().is_some_and(|extension| extension == "toml") {
             let text = fs::read_to_string(&path)?;
-            let session = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+            let session: Session = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+            ensure!(session.exec.is_empty() != session.typed.is_empty(), "{} needs `exec` or `typed`", path.display());
             sessions.push((name.to_owned(), session));
         }
     }
@@ -101,15 +103,16 @@ impl Stage {
             verdict = shell::run(&session.after, scratch.path(), debian)?.map_or(Verdict::Success, Verdict::Failure);
         }
         if verdict != Verdict::Success {
-            eprintln!("--- console\n{}--- log\n{}---", report.console, report.log);
+            show(&format!("--- console\n{}--- log\n{}---\n", report.console, report.log));
         }
         Ok(verdict)
     }
 
     fn run(&self, workspace: &Workspace, session: &Session, scratch: &Path, debian: Option<&Path>) -> Result<Report> {
         // Names that no disk of a session should have.
-        let (image, log) = (scratch.join(".image.cpio"), scratch.join(".log"));
+        let (image, log, typed) = (scratch.join(".image.cpio"), scratch.join(".log"), scratch.join(".typed"));
         fs::write(&image, self.tree(workspace, session)?.pack()?)?;
+        fs::write(&typed, session.typed.iter().map(|line| line.clone() + "\r").collect::<String>())?;
         let own = session.disks.iter().map(|disk| disk.within(scratch));
         let disks: Vec<_> = debian.map(DiskOption::read_only).into_iter().chain(own).collect();
         disk::check(&disks)?;
@@ -124,7 +127,8 @@ impl Stage {
             disks: disk::prepare(&disks)?,
             extra: session.qemu.iter().map(|word| word.replace("{scratch}", &scratch.display().to_string()).into()).collect(),
         };
-        let plan = Plan { terminal: false, input: false, log: Some(log), timeout: Some(Duration::from_secs(session.timeout)) };
+        let input = Input::File(typed);
+        let plan = Plan { terminal: false, input, log: Some(log), timeout: Some(Duration::from_secs(session.timeout)) };
         domus::run(&machine, &plan, &mut io::sink(), &mut io::sink())
     }
 
@@ -153,7 +157,9 @@ impl Stage {
         for (path, pieces) in &session.bytes {
             tree.bytes(path, from_hex(&pieces.concat()).with_context(|| format!("{path}: no bytes in hexadecimal digits"))?)?;
         }
-        tree.bytes("etc/exec", exec_file(&session.exec)?)?;
+        if session.typed.is_empty() {
+            tree.bytes("etc/exec", exec_file(&session.exec)?)?;
+        }
         Ok(tree)
     }
 }

@@ -10,8 +10,12 @@ use crate::disk::DiskOption;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Session {
-    /// The commands.
+    /// The commands, run without a terminal.
+    #[serde(default)]
     pub exec: Vec<String>,
+    /// Lines that are typed at the prompt, if there is no `exec`: the last should be `poweroff`.
+    #[serde(default)]
+    pub typed: Vec<String>,
     /// Files for Dom0's tree, as for `--add`, relative to the session's own folder.
     #[serde(default)]
     pub add: Vec<String>,
@@ -53,6 +57,9 @@ pub struct Session {
     /// Figures with limits.
     #[serde(default)]
     pub limits: Vec<Limit>,
+    /// Figures that are made of several, with limits.
+    #[serde(default)]
+    pub sums: Vec<Sum>,
     /// Regular expressions that must match somewhere in the hypervisor's log.
     #[serde(default)]
     pub log: Vec<String>,
@@ -92,6 +99,24 @@ pub struct Limit {
     pub at_most: Option<u64>,
     /// The number may differ by as much as it does between these two matches.
     pub at_most_as_between: Option<[usize; 2]>,
+}
+
+/// A limit of a figure that nothing prints as a whole. Each part is a regular expression, and its first match's group is the number.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sum {
+    /// What is limited.
+    pub what: String,
+    /// What the commands print and is added.
+    pub plus: Vec<String>,
+    /// What the hypervisor's log says and is added.
+    #[serde(default)]
+    pub plus_log: Vec<String>,
+    /// What the commands print and is subtracted.
+    #[serde(default)]
+    pub minus: Vec<String>,
+    /// It may be this much.
+    pub at_most: u64,
 }
 
 fn default_memory() -> u32 {

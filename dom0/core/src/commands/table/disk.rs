@@ -13,10 +13,11 @@ const fn letter(letter: char, option: OptionSpec) -> OptionSpec {
 pub static DISK: &[Spec] = &[
     Spec {
         name: "create",
-        about: "make a qcow2 image in a disk or an existing file, whose contents are lost",
+        about: "make a qcow2 image in a disk or an existing file",
         options: &[
             letter('b', value("--backing", "BACKING", "show what this disk or file holds, until it is overwritten")),
             letter('F', value("--backing-format", "FORMAT", "what the backing is: raw or qcow2")),
+            switch(None, "--force", "overwrite what TARGET holds"),
         ],
         arguments: &[TARGET, optional("SIZE", "of the guest's disk: bytes, or with k, M, G or T; the backing's if not named")],
         example: "dom disk create -b /dev/vda -F raw /dev/vdb 8G",

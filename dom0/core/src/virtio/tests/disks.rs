@@ -13,17 +13,17 @@ use super::super::*;
 use crate::block::quick::{Completions, Kind, QuickDisk, Refused};
 use crate::block::{Disk, DiskError, Piece, WholeDisk};
 
-type TestDisk = Rc<VirtioDisk<Rc<Model>, Area>>;
+pub type TestDisk = Rc<VirtioDisk<Rc<Model>, Area>>;
 
 /// A disk with the model behind it.
-struct Rig {
-    arena: Rc<Arena>,
-    model: Rc<Model>,
-    disk: TestDisk,
+pub struct Rig {
+    pub arena: Rc<Arena>,
+    pub model: Rc<Model>,
+    pub disk: TestDisk,
 }
 
 impl Rig {
-    fn new(shape: Shape, queues: usize) -> Self {
+    pub fn new(shape: Shape, queues: usize) -> Self {
         Self::with(shape, queues, |_| {})
     }
 
@@ -42,7 +42,7 @@ impl Rig {
     }
 
     /// Runs a future; the device works whenever it was told to, and is served whenever it interrupts.
-    fn run<T>(&self, work: impl Future<Output = T>) -> T {
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..10_000 {

@@ -1,4 +1,5 @@
 //! Our side of virtio against models of the other.
 
 mod disks;
+mod oracle;
 mod start;
