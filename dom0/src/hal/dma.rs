@@ -62,10 +62,11 @@ impl Shared for DmaMemory {
     #[inline(always)]
     fn set_words<const N: usize>(&self, at: usize, words: [u64; N]) {
         const WORD: usize = size_of::<u64>();
-        assert!(at.is_multiple_of(WORD) && at < self.bytes && N * WORD <= self.bytes - at, "inside, and aligned");
+        let bytes = self.0.pages() * PAGE_SIZE;
+        assert!(at.is_multiple_of(WORD) && at < bytes && N * WORD <= bytes - at, "inside, and aligned");
         for (index, word) in words.into_iter().enumerate() {
             // SAFETY: inside and aligned (asserted for all of them), and only accessed by atomics on our side.
-            unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(at + index * WORD).cast()) }.store(word, Ordering::Relaxed);
+            unsafe { AtomicU64::from_ptr(self.0.as_ptr().add(at + index * WORD).cast()) }.store(word, Ordering::Relaxed);
         }
     }
 }
