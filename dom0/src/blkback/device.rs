@@ -113,6 +113,8 @@ pub struct Device {
     pub queues: RefCell<Vec<Rc<QueueCell>>>,
     /// What a queue found wrong with the front end, until the device's task looks.
     pub failure: RefCell<Option<String>>,
+    /// How often the front end was given up.
+    pub given_up: Cell<u32>,
     /// What was wrong with it last.
     pub error: RefCell<Option<String>>,
     /// Rung when the device's task has something to look at.
@@ -134,6 +136,7 @@ impl Device {
             past: Cell::default(),
             queues: RefCell::default(),
             failure: RefCell::default(),
+            given_up: Cell::default(),
             error: RefCell::default(),
             bell: Bell::new(),
         }

@@ -15,6 +15,9 @@ use crate::domains::xenstored::Watch;
 use crate::hal::tasks;
 use crate::log::log;
 
+/// How often the log tells that a front end was given up: it can come back and be given up again for ever, and others' lines are in the log.
+const MOST_TOLD: u32 = 8;
+
 /// Serves a device until it is taken away.
 pub async fn run(device: Rc<Device>) {
     tasks::named("block device", live(&device)).await;
@@ -115,7 +118,10 @@ fn tell_size(device: &Device, told: u64) -> u64 {
 
 /// Stops serving a front end that does not keep to the rules, and says why.
 fn give_up(device: &Device, why: String) {
-    log!("{} of {}: not served any more: {why}", device.spec.vdev, device.name);
+    let before = device.given_up.replace(device.given_up.get().saturating_add(1));
+    if before < MOST_TOLD {
+        log!("{} of {}: not served any more: {why}", device.spec.vdev, device.name);
+    }
     nodes::write(device.domid, device.spec.vdev.number, &[("error", why.clone())]);
     device.error.replace(Some(why));
     enter(device, Ours::Failed);

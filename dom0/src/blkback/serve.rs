@@ -40,6 +40,8 @@ async fn serve(device: &Rc<Device>, cell: &QueueCell, mut ends: Ends, persistent
     let mut damaged = false;
     loop {
         let take = !damaged && !cell.stop.get();
+        // What it was rung for until now, this turn sees.
+        cell.door.clear();
         let next = turn(device, cell, &mut queue, &mut ends, take).unwrap_or_else(|Corrupt| {
             damaged = true;
             device.fail("the ring is damaged: it claims more requests than it has room for".into());
@@ -123,7 +125,9 @@ impl Waits {
 
     /// Lets jobs go on; whether there is room now that was waited for.
     fn go_on(&mut self, context: &mut Context<'_>) -> bool {
-        while let Poll::Ready(Some(())) = self.jobs.poll_next_unpin(context) {}
+        if !self.jobs.is_empty() {
+            while let Poll::Ready(Some(())) = self.jobs.poll_next_unpin(context) {}
+        }
         let roomy = self.room.as_mut().is_some_and(|room| room.as_mut().poll(context).is_ready());
         if roomy {
             self.room = None;

@@ -43,8 +43,8 @@ impl BlockRing {
 }
 
 impl Ring for BlockRing {
-    fn pop(&mut self) -> Result<Option<Request>, Corrupt> {
-        self.ring.pop().map_err(|_| Corrupt)
+    fn pop(&mut self, into: &mut Request) -> Result<bool, Corrupt> {
+        self.ring.pop_into(into).map_err(|_| Corrupt)
     }
 
     fn push(&mut self, response: Response) {

@@ -80,6 +80,16 @@ impl Shared for DmaMemory {
         set16 u16, AtomicU16;
         set64 u64, AtomicU64;
     }
+
+    #[inline(always)]
+    fn set_words<const N: usize>(&self, at: usize, words: [u64; N]) {
+        const WORD: usize = size_of::<u64>();
+        assert!(at.is_multiple_of(WORD) && at < self.bytes && N * WORD <= self.bytes - at, "inside, and aligned");
+        for (index, word) in words.into_iter().enumerate() {
+            // SAFETY: inside and aligned (asserted for all of them), and only accessed by atomics on our side.
+            unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(at + index * WORD).cast()) }.store(word, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A buffer for requests of our own: single pages, so that buffers that come and go do not use up what is contiguous.

@@ -1,6 +1,6 @@
 //! Event channels that one task each waits for.
 
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::task::Waker;
 
 use abi::Errno;
@@ -14,7 +14,8 @@ struct Bound {
     waker: Option<Waker>,
 }
 
-static BOUND: IrqMutex<BTreeMap<Port, Bound>> = IrqMutex::new(BTreeMap::new());
+/// By port: ports are small numbers, given out from below.
+static BOUND: IrqMutex<Vec<Option<Bound>>> = IrqMutex::new(Vec::new());
 
 /// An event channel to another domain. Dropping it closes our end.
 pub struct Doorbell(Port);
@@ -26,18 +27,29 @@ impl Doorbell {
     /// -EINVAL if that port does not wait for us.
     pub fn bind(domid: u16, remote_port: Port) -> Result<Self, Errno> {
         let port = events::bind_interdomain(domid, remote_port, rang)?;
-        BOUND.lock().insert(port, Bound { rung: true, waker: None });
+        let mut bound = BOUND.lock();
+        let index = port as usize;
+        if bound.len() <= index {
+            bound.resize_with(index + 1, || None);
+        }
+        bound[index] = Some(Bound { rung: true, waker: None });
         Ok(Self(port))
+    }
+
+    /// Forgets that it was rung: for who is about to look at what it was rung for.
+    pub fn clear(&self) {
+        with(self.0, |bound| bound.rung = false);
     }
 
     /// Whether it was rung since this was asked last. If not, the task is woken when it is.
     pub fn poll(&self, waker: &Waker) -> bool {
-        BOUND.lock().get_mut(&self.0).is_some_and(|bound| {
+        let rung = with(self.0, |bound| {
             if !bound.rung && !bound.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
                 bound.waker = Some(waker.clone());
             }
             core::mem::take(&mut bound.rung)
-        })
+        });
+        rung.unwrap_or(false)
     }
 
     /// Whether the other end has not been closed. Nobody is told when that happens.
@@ -52,19 +64,25 @@ impl Doorbell {
     }
 }
 
+fn with<R>(port: Port, act: impl FnOnce(&mut Bound) -> R) -> Option<R> {
+    BOUND.lock().get_mut(port as usize)?.as_mut().map(act)
+}
+
 fn rang(port: Port) {
-    if let Some(bound) = BOUND.lock().get_mut(&port) {
+    with(port, |bound| {
         bound.rung = true;
         if let Some(waker) = bound.waker.take() {
             waker.wake();
         }
-    }
+    });
 }
 
 impl Drop for Doorbell {
     fn drop(&mut self) {
         // It is our port; that it might be closed already is no error.
         let _ = events::close(self.0);
-        BOUND.lock().remove(&self.0);
+        if let Some(bound) = BOUND.lock().get_mut(self.0 as usize) {
+            *bound = None;
+        }
     }
 }

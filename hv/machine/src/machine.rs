@@ -1,6 +1,6 @@
 //! [`X86`]: the seam of `hv-core`, implemented by the modules of this crate.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use abi::context::CpuUserRegs;
 use hv_core::frames::{Frame, FrameRun};
@@ -16,6 +16,15 @@ use crate::{apic, clock, descriptors, log, msr, paging, percpu, processor, seria
 
 /// This machine. It has no data: the hardware is the state.
 pub struct X86;
+
+/// Pages of a guest's GDT, the last two of which are ours, and of an LDT.
+const GDT_PAGES: usize = 14;
+const LDT_PAGES: usize = 16;
+/// Where in a CPU's window the LDT begins, in pages.
+const LDT_WINDOW: usize = 16;
+const ENTRIES_PER_PAGE: usize = 512;
+/// For each CPU how many pages of its windows may be in use: of the GDT's in the upper byte, of the LDT's in the lower. At first all.
+static WINDOWS_USED: [AtomicUsize; percpu::RUNNING_CPUS] = [const { AtomicUsize::new(GDT_PAGES << 8 | LDT_PAGES) }; percpu::RUNNING_CPUS];
 
 /// Physical address of the machine-to-physical table.
 static M2P_TABLE: AtomicU64 = AtomicU64::new(0);
@@ -160,8 +169,11 @@ impl Machine for X86 {
     }
 
     fn load_vcpu(&self, to: &Vcpu) {
-        self.reload_descriptors(to);
+        let cpu = percpu::id();
+        set_windows(cpu, to);
+        // This drops the windows' old translations, too.
         paging::load(to.active_table());
+        descriptors::load_ldt(cpu, to.ldt_entries);
         load_selectors(&to.regs);
         self.set_fs_base(to.fs_base);
         let (active, shadow) = if to.in_kernel { (to.gs_base_kernel, to.gs_base_user) } else { (to.gs_base_user, to.gs_base_kernel) };
@@ -177,12 +189,7 @@ impl Machine for X86 {
 
     fn reload_descriptors(&self, vcpu: &Vcpu) {
         let cpu = percpu::id();
-        for (page, &frame) in vcpu.gdt_frames.iter().enumerate().take(14) {
-            paging::set_window(cpu, page, Some(if frame == 0 { descriptors::zero_frame() } else { Mfn(frame) }));
-        }
-        for (page, &frame) in vcpu.ldt_frames.iter().enumerate() {
-            paging::set_window(cpu, 16 + page, (frame != 0).then_some(Mfn(frame)));
-        }
+        set_windows(cpu, vcpu);
         // The windows' entries are not global: this drops the old ones.
         tlb::local(Flush::All);
         descriptors::load_ldt(cpu, vcpu.ldt_entries);
@@ -322,6 +329,21 @@ unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
             inout("rsi") from => _,
             options(nostack, preserves_flags),
         );
+    }
+}
+
+/// Points a CPU's windows at a vCPU's descriptor tables. Most have one page: pages that neither it nor whoever was there before has are left
+/// alone. The caller drops the old translations.
+fn set_windows(cpu: usize, vcpu: &Vcpu) {
+    // A GDT's frames stand without a gap; those of an LDT come as they are needed.
+    let gdt = vcpu.gdt_frames.iter().position(|&frame| frame == 0).unwrap_or(GDT_PAGES).min(GDT_PAGES);
+    let ldt = (vcpu.ldt_entries as usize).div_ceil(ENTRIES_PER_PAGE).min(LDT_PAGES);
+    let before = WINDOWS_USED[cpu].swap(gdt << 8 | ldt, Ordering::Relaxed);
+    for (page, &frame) in vcpu.gdt_frames.iter().enumerate().take(gdt.max(before >> 8)) {
+        paging::set_window(cpu, page, Some(if frame == 0 { descriptors::zero_frame() } else { Mfn(frame) }));
+    }
+    for (page, &frame) in vcpu.ldt_frames.iter().enumerate().take(ldt.max(before & 0xff)) {
+        paging::set_window(cpu, LDT_WINDOW + page, (frame != 0).then_some(Mfn(frame)));
     }
 }
 

@@ -37,17 +37,27 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     /// # Errors
     /// If the other end claims more requests than there is room for.
     pub fn pop(&mut self) -> Result<Option<Req>, Corrupt> {
+        let mut request = Req::new_zeroed();
+        Ok(self.pop_into(&mut request)?.then_some(request))
+    }
+
+    /// Takes a request, copied once, to where it is wanted; false if there is none.
+    ///
+    /// # Errors
+    /// If the other end claims more requests than there is room for.
+    #[inline]
+    pub fn pop_into(&mut self, request: &mut Req) -> Result<bool, Corrupt> {
         let ready = self.shared.req_prod().load(Ordering::Acquire).wrapping_sub(self.consumed);
         let open = self.consumed.wrapping_sub(self.produced);
         if ready > self.shared.slots - open.min(self.shared.slots) {
             return Err(Corrupt);
         }
         if ready == 0 {
-            return Ok(None);
+            return Ok(false);
         }
-        let request = self.shared.read(self.consumed);
+        self.shared.read(self.consumed, request);
         self.consumed = self.consumed.wrapping_add(1);
-        Ok(Some(request))
+        Ok(true)
     }
 
     /// Writes the response to a request that was taken; the other end sees it after [`Self::publish`].
@@ -56,7 +66,7 @@ impl<Req: Message, Rsp: Message> BackRing<Req, Rsp> {
     /// If there are more responses than requests.
     pub fn push(&mut self, response: Rsp) {
         assert!(self.produced != self.consumed, "a response without a request");
-        self.shared.write(self.produced, response);
+        self.shared.write(self.produced, &response);
         self.produced = self.produced.wrapping_add(1);
     }
 

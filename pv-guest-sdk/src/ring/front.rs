@@ -46,7 +46,7 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
         if self.free() == 0 {
             return Err(request);
         }
-        self.shared.write(self.produced, request);
+        self.shared.write(self.produced, &request);
         self.produced = self.produced.wrapping_add(1);
         Ok(())
     }
@@ -72,7 +72,8 @@ impl<Req: Message, Rsp: Message> FrontRing<Req, Rsp> {
         if ready == 0 {
             return Ok(None);
         }
-        let response = self.shared.read(self.consumed);
+        let mut response = Rsp::new_zeroed();
+        self.shared.read(self.consumed, &mut response);
         self.consumed = self.consumed.wrapping_add(1);
         Ok(Some(response))
     }

@@ -6,6 +6,7 @@ pub mod sources;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
 
@@ -67,6 +68,9 @@ pub fn make_overlay(path: &Path, bytes: u64) -> Result<()> {
 /// # Errors
 /// When `mmdebstrap` or `mke2fs` cannot be had, or fail.
 pub fn image(workspace: &Workspace) -> Result<PathBuf> {
+    // Two lanes of the tests may want it at once: the second waits, and finds it.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _turn = MAKING.lock();
     let cache = workspace.cache()?;
     let (path, made_by) = (cache.join("debian.raw"), cache.join("debian.recipe"));
     let recipe = Recipe::new()?;

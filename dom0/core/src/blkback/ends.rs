@@ -15,11 +15,11 @@ pub struct Corrupt;
 
 /// The shared ring.
 pub trait Ring {
-    /// Takes a request, copied once.
+    /// Takes a request, copied once; false if there is none.
     ///
     /// # Errors
     /// [`Corrupt`].
-    fn pop(&mut self) -> Result<Option<Request>, Corrupt>;
+    fn pop(&mut self, into: &mut Request) -> Result<bool, Corrupt>;
 
     /// Writes the reply to a request that was taken. It is shown to the front end later.
     fn push(&mut self, response: Response);
@@ -37,7 +37,7 @@ pub struct Want {
 }
 
 /// Where a page is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// Its machine address.
     pub address: u64,

@@ -6,7 +6,7 @@ use super::ends::Host;
 use super::faults::{Dice, Fate};
 use super::flight::{Flight, Token};
 use super::job::{Job, Work};
-use super::queue::{QUICK, Queue};
+use super::queue::{QUICK, Queue, Straight, Terms};
 use super::request::{Limits, Order};
 use super::stats::Kind;
 use crate::block::quick::{self, QuickDisk, Refused};
@@ -21,7 +21,59 @@ enum Given {
 
 impl Queue {
     /// Gives a request to the disk.
-    pub(super) fn launch<H: Host>(&mut self, token: Token, host: &H, (limits, dice): (&Limits, &mut Dice)) {
+    #[inline(always)]
+    pub(super) fn launch<H: Host>(&mut self, token: Token, host: &H, terms: &mut Terms<'_>) {
+        let given = terms.straight.as_ref().is_some_and(|straight| self.launch_straight(token, straight));
+        if !given {
+            self.launch_somehow(token, host, terms);
+        }
+    }
+
+    /// Nearly every request of a guest: it goes to one physical disk, which takes it as it is. False if not, then nothing has happened.
+    #[inline(always)]
+    fn launch_straight(&mut self, token: Token, to: &Straight<'_>) -> bool {
+        let flight = self.flights.get(token);
+        flight.order == Order::None && self.submit_whole(token, to)
+    }
+
+    /// Submits all of a request. False if the disk does not take it so.
+    #[inline(always)]
+    fn submit_whole(&mut self, token: Token, to: &Straight<'_>) -> bool {
+        let flight = self.flights.get(token);
+        let kind = if flight.kind == Kind::Write { quick::Kind::Write } else { quick::Kind::Read };
+        let tag = QUICK | u64::from(token);
+        let taken = to.disk.submit(kind, to.start.wrapping_add(flight.offset), &flight.pieces, &self.completions, tag).is_ok();
+        if taken {
+            flight.part_given(flight.bytes);
+            self.has_given(to.number);
+        }
+        taken
+    }
+
+    #[inline(never)]
+    fn launch_somehow<H: Host>(&mut self, token: Token, host: &H, terms: &mut Terms<'_>) {
+        if !(terms.dice.faults().none() && self.launch_placed(token, host)) {
+            self.launch_parts(token, host, (terms.limits, terms.dice));
+        }
+    }
+
+    /// A request that happens to lie on one physical disk in one piece. False if not.
+    fn launch_placed<H: Host>(&mut self, token: Token, host: &H) -> bool {
+        let flight = self.flights.get(token);
+        if flight.order != Order::None {
+            return false;
+        }
+        // Who stays on the way goes on in [`Queue::give`].
+        flight.lane = host.traffic().map(|traffic| traffic.enter());
+        let Place::At { device, offset, bytes } = host.disk().place(flight.offset, flight.bytes, flight.kind == Kind::Write) else {
+            return false;
+        };
+        let Some(disk) = host.device(device).filter(|_| bytes >= flight.bytes) else { return false };
+        let start = offset.wrapping_sub(flight.offset);
+        self.submit_whole(token, &Straight { disk, number: device, start })
+    }
+
+    fn launch_parts<H: Host>(&mut self, token: Token, host: &H, (limits, dice): (&Limits, &mut Dice)) {
         let fate = dice.next(true);
         let flight = self.flights.get(token);
         // Its own part, so that it is not answered before all of it was given.
@@ -134,9 +186,7 @@ impl Queue {
                 Place::At { device, offset, bytes } if bytes > 0 => match host.device(device) {
                     Some(disk) => {
                         let given = self.submit(token, disk, offset, bytes.min(left));
-                        if !self.kicks.contains(&device) {
-                            self.kicks.push(device);
-                        }
+                        self.has_given(device);
                         if given == Given::Full {
                             return given;
                         }
@@ -152,6 +202,14 @@ impl Queue {
                 }
                 _ => self.give_slowly(token),
             }
+        }
+    }
+
+    /// Has a physical disk told at the end of the turn.
+    #[inline(always)]
+    fn has_given(&mut self, device: u32) {
+        if self.kicks.last() != Some(&device) && !self.kicks.contains(&device) {
+            self.kicks.push(device);
         }
     }
 

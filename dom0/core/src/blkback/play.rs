@@ -31,13 +31,14 @@ pub struct PlayedRing {
 }
 
 impl Ring for PlayedRing {
-    fn pop(&mut self) -> Result<Option<Request>, Corrupt> {
+    fn pop(&mut self, into: &mut Request) -> Result<bool, Corrupt> {
         if self.corrupt {
             return Err(Corrupt);
         }
-        let request = self.requests.pop_front();
-        self.open += usize::from(request.is_some());
-        Ok(request)
+        let Some(request) = self.requests.pop_front() else { return Ok(false) };
+        *into = request;
+        self.open += 1;
+        Ok(true)
     }
 
     fn push(&mut self, response: Response) {
@@ -184,7 +185,10 @@ impl QuickDisk for PlayedDisk {
     }
 
     fn submit(&self, kind: Kind, offset: u64, pieces: &[Piece], to: &Rc<Completions>, token: u64) -> Result<(), Refused> {
-        assert!(pieces.len() <= self.pieces && !pieces.is_empty() && length(pieces) > 0);
+        assert!(!pieces.is_empty() && length(pieces) > 0);
+        if pieces.len() > self.pieces {
+            return Err(Refused::Failed(DiskError::Unsupported));
+        }
         if self.under_way() >= self.depth.get() {
             return Err(Refused::Full);
         }
@@ -213,6 +217,11 @@ impl Disk for PlayedDisk {
             1 if !write => Place::Zeroes { bytes: left },
             _ => Place::Unknown,
         }
+    }
+
+    /// Without a layout all of it is one piece.
+    fn straight(&self) -> Option<(u32, u64)> {
+        self.layout.is_empty().then_some((7, 0))
     }
 
     fn read<'a>(&'a self, offset: u64, into: &'a [Piece]) -> Doing<'a> {

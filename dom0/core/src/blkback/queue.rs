@@ -10,16 +10,17 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use abi::blkif::{IndirectRequest, OP_INDIRECT, Request, Response, SEGMENTS_PER_INDIRECT_PAGE, STATUS_ERROR, STATUS_OKAY, Segment};
+use abi::layout::PAGE_SIZE;
 use abi::zerocopy::transmute;
 
-use super::ends::{Corrupt, Grants, Host, Ring, Want};
+use super::ends::{Corrupt, Grants, Host, Page, Ring, Want};
 use super::faults::Dice;
 use super::flight::{Flight, Flights, Token};
 use super::job::{Job, Work};
 use super::request::{Fault, Limits, Order, Plan, Transfer, extent, plan};
 use super::slots::{PERSISTENT_MAX, Slot, Slots};
 use super::stats::{Kind, Stats};
-use crate::block::quick::Completions;
+use crate::block::quick::{Completions, QuickDisk};
 use crate::block::{DiskError, Piece, SECTOR};
 
 /// Requests that are taken in one turn: what shares a call into the hypervisor and one notification.
@@ -39,6 +40,29 @@ pub struct Turn {
     pub more: bool,
     /// Nothing is under way and nothing was to be taken: no more turns are needed, and nothing would bring one about.
     pub over: bool,
+}
+
+/// What holds for all requests of a turn.
+pub(super) struct Terms<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) dice: &'a mut Dice,
+    /// Where requests go without asking for their place. None if the disk is not such, or is to fail on purpose.
+    pub(super) straight: Option<Straight<'a>>,
+}
+
+/// A disk all of which lies on one physical disk.
+pub(super) struct Straight<'a> {
+    pub(super) disk: &'a dyn QuickDisk,
+    pub(super) number: u32,
+    /// Its first byte there.
+    pub(super) start: u64,
+}
+
+impl<'a> Straight<'a> {
+    fn of<H: Host>(host: &'a H) -> Option<Self> {
+        let (number, start) = host.disk().straight()?;
+        Some(Self { disk: host.device(number)?, number, start })
+    }
 }
 
 /// A request whose pages are being mapped.
@@ -63,6 +87,8 @@ pub struct Queue {
     pub jobs: Vec<Job>,
     /// Taken from the ring, and waits for what others use.
     held: Option<Request>,
+    /// What was done, while it is taken up.
+    done: VecDeque<(u64, Result<(), DiskError>)>,
     /// A barrier is on its way: nothing else is begun.
     barrier: bool,
     /// Requests that found their disk full, in order.
@@ -90,6 +116,7 @@ impl Queue {
             stats: Stats::default(),
             jobs: Vec::new(),
             held: None,
+            done: VecDeque::new(),
             barrier: false,
             stalled: VecDeque::new(),
             promised: 0,
@@ -136,12 +163,11 @@ impl Queue {
         take: bool,
     ) -> Result<Turn, Corrupt> {
         let (limits, dice) = device;
-        while let Some((token, result)) = self.completions.take() {
-            self.part_done(token, result, host);
-        }
+        let mut terms = Terms { limits, straight: Straight::of(host).filter(|_| dice.faults().none()), dice };
+        self.take_up_done(host);
         self.resume(host);
-        let taken = if take { self.take(ring, grants, host, (limits, dice)) } else { Ok(false) };
-        self.map(grants, host, (limits, dice));
+        let taken = if take { self.take(ring, grants, host, &mut terms) } else { Ok(false) };
+        self.map(grants, host, &mut terms);
         self.kick(host);
         let more = taken.is_ok_and(|more| more) || (self.held.is_some() && self.flights.is_empty());
         self.unmap(grants);
@@ -150,26 +176,37 @@ impl Queue {
         taken.map(|_| Turn { answered, more, over: !take && self.flights.is_empty() })
     }
 
+    /// Takes up what disks and jobs have done.
+    fn take_up_done<H: Host>(&mut self, host: &H) {
+        let mut done = core::mem::take(&mut self.done);
+        self.completions.take_all(&mut done);
+        for (tag, result) in done.drain(..) {
+            self.part_done(tag, result, host);
+        }
+        self.done = done;
+    }
+
     /// Takes requests from the ring; whether there may be more of them.
     fn take<R: Ring, G: Grants, H: Host>(
         &mut self,
         ring: &mut R,
         grants: &mut G,
         host: &H,
-        (limits, dice): (&Limits, &mut Dice),
+        terms: &mut Terms<'_>,
     ) -> Result<bool, Corrupt> {
+        // Each is copied here and nowhere else.
+        let mut request = Request::default();
         for _ in 0..BATCH {
             if self.barrier || !self.stalled.is_empty() {
                 return Ok(false);
             }
-            let request = match self.held.take() {
-                Some(request) => request,
-                None => match ring.pop()? {
-                    Some(request) => request,
-                    None => return Ok(false),
-                },
-            };
-            if !self.begin(&request, grants, host, (limits, dice)) {
+            if let Some(held) = &self.held {
+                request = *held;
+                self.held = None;
+            } else if !ring.pop(&mut request)? {
+                return Ok(false);
+            }
+            if !self.begin(&request, grants, host, terms) {
                 self.held = Some(request);
                 return Ok(false);
             }
@@ -178,22 +215,21 @@ impl Queue {
     }
 
     /// Begins a request, or refuses it; false if it has to wait for others.
-    fn begin<G: Grants, H: Host>(&mut self, request: &Request, grants: &mut G, host: &H, (limits, dice): (&Limits, &mut Dice)) -> bool {
-        match plan(request, limits) {
+    fn begin<G: Grants, H: Host>(&mut self, request: &Request, grants: &mut G, host: &H, terms: &mut Terms<'_>) -> bool {
+        match plan(request, terms.limits) {
             Ok(Plan::Transfer { transfer, segments }) => {
                 if transfer.order == Order::Barrier && !self.flights.is_empty() {
                     return false;
                 }
                 let segments = &request.seg[..segments];
-                if !self.has_room(segments.len(), grants) {
+                if !self.has_room(segments.len()) {
                     return self.cannot_ever(request);
                 }
                 let Some(token) = self.flights.begin(request.id, request.operation, kind_of(transfer.write)) else { return false };
                 self.flights.get(token).moves(&transfer);
                 self.barrier |= transfer.order == Order::Barrier;
-                if self.acquire(token, segments, transfer.write) {
-                    self.locate(token, grants);
-                    self.launch(token, host, (limits, dice));
+                if self.acquire(token, segments, grants) {
+                    self.launch(token, host, terms);
                 } else {
                     self.begun.push(Begun { token, indirect: None });
                 }
@@ -201,25 +237,27 @@ impl Queue {
             }
             Ok(Plan::Indirect { write, sector, segments, pages }) => {
                 let descriptors = segments.div_ceil(SEGMENTS_PER_INDIRECT_PAGE);
-                if !self.has_room(descriptors + segments, grants) {
+                if !self.has_room(descriptors + segments) {
                     return self.cannot_ever(request);
                 }
                 let Some(token) = self.flights.begin(request.id, operation(request), kind_of(write)) else { return false };
                 self.promised += segments;
+                let flight = self.flights.get(token);
+                flight.descriptors = descriptors;
+                let mut held = Held { persistent: self.persistent, slots: &mut self.slots, wants: &mut self.wants, flight };
                 for &gref in &pages[..descriptors] {
                     // Only read, like what is written to the disk: front ends may grant no more.
-                    self.hold(token, gref, true);
+                    held.hold(gref, true, grants);
                 }
-                self.flights.get(token).descriptors = descriptors;
                 self.begun.push(Begun { token, indirect: Some((sector, segments)) });
                 true
             }
-            Ok(Plan::Flush) => self.begin_work(request, Kind::Flush, 0, Work::Flush, dice),
+            Ok(Plan::Flush) => self.begin_work(request, Kind::Flush, 0, Work::Flush, terms.dice),
             Ok(Plan::Barrier) if !self.flights.is_empty() => false,
-            Ok(Plan::Barrier) => self.begin_work(request, Kind::Flush, 0, Work::Flush, dice),
+            Ok(Plan::Barrier) => self.begin_work(request, Kind::Flush, 0, Work::Flush, terms.dice),
             Ok(Plan::Discard { sector, sectors }) => {
                 let bytes = sectors * SECTOR;
-                self.begin_work(request, Kind::Discard, bytes, Work::Discard(sector * SECTOR, bytes), dice)
+                self.begin_work(request, Kind::Discard, bytes, Work::Discard(sector * SECTOR, bytes), terms.dice)
             }
             Err(fault) => {
                 self.refuse(request, fault);
@@ -228,28 +266,9 @@ impl Queue {
         }
     }
 
-    /// Whether a request for so many pages can be begun; slots are made free for it.
-    fn has_room<G: Grants>(&mut self, pages: usize, grants: &mut G) -> bool {
-        let pages = pages + self.promised;
-        if pages > self.slots.room() {
-            return false;
-        }
-        if pages > self.slots.free() {
-            self.evict(pages - self.slots.free(), grants);
-        }
-        pages <= self.slots.free() + self.slots.idle()
-    }
-
-    /// Unmaps idle pages so that at least so many slots become free, unless the hypervisor does not let them go.
-    fn evict<G: Grants>(&mut self, least: usize, grants: &mut G) {
-        let mut evicted: Vec<Slot> = Vec::new();
-        while evicted.len() < least.max(EVICTED) {
-            let Some(slot) = self.slots.evict() else { break };
-            evicted.push(slot);
-        }
-        grants.unmap(&evicted);
-        evicted.retain(|&slot| grants.at(slot).is_none());
-        evicted.into_iter().for_each(|slot| self.slots.give(slot));
+    /// Whether a request for so many pages can be begun: idle ones give way when a slot is needed.
+    fn has_room(&self, pages: usize) -> bool {
+        pages + self.promised <= self.slots.room()
     }
 
     /// Without anything under way nothing will become free: then the request fails, and this is true.
@@ -276,29 +295,20 @@ impl Queue {
         true
     }
 
-    /// Takes a slot for a page of a request; whether it is mapped already.
-    fn hold(&mut self, token: Token, gref: u32, write: bool) -> bool {
-        let found = self.slots.find(gref);
-        let Some(slot) = found.or_else(|| self.slots.take(gref)) else {
-            // Room was made for all of them; without it the request fails.
-            self.flights.get(token).failed = true;
-            return false;
-        };
-        if found.is_none() {
-            // What is written to the disk is only read by it, but a page that stays mapped may be read into next time.
-            self.wants.push(Want { slot, gref, writable: self.persistent || !write });
-        }
-        self.flights.get(token).slots.push(slot);
-        found.is_some()
-    }
-
-    /// Takes slots for the pages of checked segments; whether all are mapped already. The pieces are offsets until [`Queue::locate`].
-    fn acquire(&mut self, token: Token, segments: &[Segment], write: bool) -> bool {
+    /// Takes slots for the pages of checked segments. True if all are mapped, so that the pieces have their addresses; otherwise they have
+    /// them after [`Queue::locate`].
+    #[inline(always)]
+    fn acquire<G: Grants>(&mut self, token: Token, segments: &[Segment], grants: &mut G) -> bool {
+        let flight = self.flights.get(token);
+        let write = flight.kind == Kind::Write;
+        let mut held = Held { persistent: self.persistent, slots: &mut self.slots, wants: &mut self.wants, flight };
         let mut ready = true;
         for segment in segments {
             let (at, bytes) = extent(segment);
-            ready &= self.hold(token, segment.gref, write);
-            self.flights.get(token).pieces.push(Piece { address: at.into(), virt: at.into(), bytes });
+            let page = held.hold(segment.gref, write, grants);
+            ready &= page.is_some();
+            let Page { address, virt } = page.unwrap_or_default();
+            held.flight.pieces.push(Piece { address: address + u64::from(at), virt: virt + u64::from(at), bytes });
         }
         ready
     }
@@ -312,23 +322,27 @@ impl Queue {
         }
         for (slot, piece) in slots.iter().zip(&mut flight.pieces) {
             let Some(page) = grants.at(*slot) else { return false };
-            piece.address += page.address;
-            piece.virt += page.virt;
+            let at = piece.address % PAGE_SIZE as u64;
+            (piece.address, piece.virt) = (page.address + at, page.virt + at);
         }
         true
     }
 
     /// Maps what the requests begun need, in one call and, if there are indirect ones, a second, and launches them.
-    fn map<G: Grants, H: Host>(&mut self, grants: &mut G, host: &H, (limits, dice): (&Limits, &mut Dice)) {
-        if self.begun.is_empty() {
-            return;
+    fn map<G: Grants, H: Host>(&mut self, grants: &mut G, host: &H, terms: &mut Terms<'_>) {
+        if !self.begun.is_empty() {
+            self.map_begun(grants, host, terms);
         }
+    }
+
+    #[cold]
+    fn map_begun<G: Grants, H: Host>(&mut self, grants: &mut G, host: &H, terms: &mut Terms<'_>) {
         self.map_wanted(grants);
         let mut begun = core::mem::take(&mut self.begun);
         for Begun { token, indirect } in &begun {
             if let Some((sector, segments)) = *indirect {
                 self.promised -= segments;
-                self.read_segments(*token, sector, segments, grants, limits);
+                self.read_segments(*token, (sector, segments), grants, terms.limits);
             }
         }
         self.map_wanted(grants);
@@ -338,7 +352,7 @@ impl Queue {
                 self.flights.get(token).failed = true;
                 self.done(token);
             } else {
-                self.launch(token, host, (limits, dice));
+                self.launch(token, host, terms);
             }
         }
         self.begun = begun;
@@ -353,7 +367,7 @@ impl Queue {
     }
 
     /// The second step of an indirect request.
-    fn read_segments<G: Grants>(&mut self, token: Token, sector: u64, count: usize, grants: &G, limits: &Limits) {
+    fn read_segments<G: Grants>(&mut self, token: Token, (sector, count): (u64, usize), grants: &mut G, limits: &Limits) {
         let mut segments = core::mem::take(&mut self.segments);
         segments.clear();
         let flight = self.flights.get(token);
@@ -368,7 +382,7 @@ impl Queue {
         match checked {
             Ok(transfer) => {
                 flight.moves(&transfer);
-                self.acquire(token, &segments, write);
+                self.acquire(token, &segments, grants);
             }
             Err(fault) => {
                 (flight.failed, flight.refused) = (true, Some(fault));
@@ -400,14 +414,14 @@ impl Queue {
             flight.quick_parts -= 1;
             flight.leave(host);
         }
-        self.part_over(token);
+        if flight.part_over() {
+            self.done(token);
+        }
     }
 
     /// Counts a part off, and answers the request with the last.
     pub(super) fn part_over(&mut self, token: Token) {
-        let flight = self.flights.get(token);
-        flight.parts -= 1;
-        if flight.parts == 0 {
+        if self.flights.get(token).part_over() {
             self.done(token);
         }
     }
@@ -445,7 +459,61 @@ impl Queue {
     }
 }
 
+/// A request that takes its pages.
+struct Held<'a> {
+    persistent: bool,
+    slots: &'a mut Slots,
+    wants: &'a mut Vec<Want>,
+    flight: &'a mut Flight,
+}
+
+impl Held<'_> {
+    /// Takes a slot for a page; the page if it is mapped already.
+    #[inline(always)]
+    fn hold<G: Grants>(&mut self, gref: u32, write: bool, grants: &mut G) -> Option<Page> {
+        if let Some(slot) = self.slots.find(gref) {
+            self.flight.slots.push(slot);
+            return grants.at(slot);
+        }
+        self.want(gref, write, grants);
+        None
+    }
+
+    #[cold]
+    fn want<G: Grants>(&mut self, gref: u32, write: bool, grants: &mut G) {
+        if self.slots.free() == 0 {
+            evict(self.slots, grants);
+        }
+        let Some(slot) = self.slots.take(gref) else {
+            // There was room for all of them, unless the hypervisor does not let pages go. Without it the request fails.
+            self.flight.failed = true;
+            return;
+        };
+        // What is written to the disk is only read by it, but a page that stays mapped may be read into next time.
+        self.wants.push(Want { slot, gref, writable: self.persistent || !write });
+        self.flight.slots.push(slot);
+    }
+}
+
+/// Unmaps idle pages so that slots become free, unless the hypervisor does not let them go.
+fn evict<G: Grants>(slots: &mut Slots, grants: &mut G) {
+    let mut evicted: Vec<Slot> = Vec::new();
+    while evicted.len() < EVICTED {
+        let Some(slot) = slots.evict() else { break };
+        evicted.push(slot);
+    }
+    grants.unmap(&evicted);
+    evicted.retain(|&slot| grants.at(slot).is_none());
+    evicted.into_iter().for_each(|slot| slots.give(slot));
+}
+
 impl Flight {
+    /// Counts a part off; whether it was the last.
+    fn part_over(&mut self) -> bool {
+        self.parts -= 1;
+        self.parts == 0
+    }
+
     fn moves(&mut self, transfer: &Transfer) {
         (self.offset, self.bytes, self.order) = (transfer.offset, transfer.bytes, transfer.order);
     }

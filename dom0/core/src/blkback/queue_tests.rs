@@ -142,6 +142,32 @@ fn a_page_comes_and_goes() {
     assert_eq!((rig.grants.calls, rig.queue.kept_pages()), (1, 1));
 }
 
+/// Steady state: 24 requests at a time with pages that stay mapped. Whether all of the disk lies straight or is asked for each place, there is
+/// no call into the hypervisor for them, one bell for a turn, and all replies can be told of at once.
+#[test]
+fn in_steady_state_requests_need_no_hypercall() {
+    for layout in [&[][..], &[0][..]] {
+        let mut rig = Rig::new(true, layout);
+        let round = |rig: &mut Rig, round: u64| {
+            for page in 1..PAGES {
+                let operation = if page % 2 == 0 { OP_READ } else { OP_WRITE };
+                rig.ask(request(round << 8 | u64::from(page), operation, u64::from(page) * 8, &[segment(page)]));
+            }
+            rig.turn();
+            (0..PAGES - 1).for_each(|_| rig.disk.do_one(0));
+            rig.turn();
+        };
+        round(&mut rig, 0);
+        assert_eq!((rig.grants.calls, rig.queue.stats.mapped), (1, u64::from(PAGES) - 1), "mapped by one call");
+        let kicks = rig.disk.kicks.get();
+        (1..=100).for_each(|number| round(&mut rig, number));
+        assert_eq!((rig.grants.calls, rig.disk.kicks.get() - kicks), (1, 100));
+        let requests = 101 * (u64::from(PAGES) - 1);
+        let stats = rig.queue.stats;
+        assert_eq!((stats.requests(), stats.quick, rig.ring.replies.len() as u64), (requests, requests, requests));
+    }
+}
+
 #[test]
 fn without_persistent_grants_pages_are_unmapped_before_the_reply() {
     let mut rig = Rig::new(false, &[]);
@@ -318,6 +344,23 @@ fn pages_that_stay_give_way_in_time() {
     }
     assert!(rig.grants.mapped() <= super::slots::PERSISTENT_MAX);
     assert_eq!(rig.grants.mapped(), rig.queue.kept_pages());
+}
+
+/// A front end may have as many pages as are kept, as Linux does: they stay, and none is mapped again.
+#[test]
+fn all_pages_that_are_kept_can_be_in_use() {
+    let memory = FakeMemory::new();
+    let mut rig = Rig::new(true, &[]);
+    let many = super::slots::PERSISTENT_MAX as u32;
+    rig.grants = PlayedGrants::new(&memory, many, vec![]);
+    rig.disk = PlayedDisk::new(&memory, &rig.grants, contents(), vec![]);
+    for round in 0..2 {
+        for gref in 1..=many {
+            rig.ask(request(u64::from(round * many + gref), OP_READ, 0, &[segment(gref)]));
+            rig.settle();
+        }
+        assert_eq!((rig.grants.calls, rig.queue.kept_pages()), (many as usize, many as usize), "round {round}");
+    }
 }
 
 /// What a front end may put on the ring.

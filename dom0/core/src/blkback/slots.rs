@@ -94,6 +94,7 @@ impl Slots {
     }
 
     /// Takes the slot where a page is mapped already and not in use.
+    #[inline]
     pub fn find(&mut self, gref: u32) -> Option<Slot> {
         let mut slot = self.buckets[self.bucket(gref)];
         while slot != NONE {

@@ -115,6 +115,12 @@ pub trait Disk {
     /// kind is begun by the slow way; or, for who has entered [`Disk::traffic`] before asking, until it leaves.
     fn place(&self, offset: u64, bytes: u64, write: bool) -> Place;
 
+    /// The quick way without asking for each place: the physical disk on which all of it lies in one piece for as long as it is open, and
+    /// its first byte there. None where that may change; then there is [`Disk::place`].
+    fn straight(&self) -> Option<(u32, u64)> {
+        None
+    }
+
     /// What whoever goes the quick way enters before it asks for a place, and leaves when the device has done the request (not before, even if
     /// whoever wanted it is gone). None where places never change.
     fn traffic(&self) -> Option<Rc<Traffic>> {

@@ -60,7 +60,7 @@ pub trait QuickDisk {
     /// device's until then. The device need not look before [`QuickDisk::kick`].
     ///
     /// # Errors
-    /// [`Refused`]: nothing was taken, and nothing comes back.
+    /// [`Refused`]: nothing was taken, and nothing comes back. [`DiskError::Unsupported`] for more than [`QuickDisk::limits`].
     fn submit(&self, kind: Kind, offset: u64, pieces: &[Piece], to: &Rc<Completions>, token: u64) -> Result<(), Refused>;
 
     /// Lets the device know of what was submitted, if it has to be told.
@@ -98,6 +98,12 @@ impl Completions {
     /// The next that is done, if there is one: its token and how it went.
     pub fn take(&self) -> Option<(u64, Result<(), DiskError>)> {
         self.done.borrow_mut().pop_front()
+    }
+
+    /// All that is done by now, in exchange for an empty queue, whose memory is used from now on.
+    pub fn take_all(&self, into: &mut VecDeque<(u64, Result<(), DiskError>)>) {
+        debug_assert!(into.is_empty(), "nothing is lost");
+        core::mem::swap(&mut *self.done.borrow_mut(), into);
     }
 
     /// Whether something is done.

@@ -128,6 +128,10 @@ impl Disk for WholeDisk {
         Place::At { device: self.device, offset, bytes }
     }
 
+    fn straight(&self) -> Option<(u32, u64)> {
+        Some((self.device, 0))
+    }
+
     fn read<'a>(&'a self, offset: u64, into: &'a [Piece]) -> Doing<'a> {
         Box::pin(self.transfer(Kind::Read, offset, into))
     }

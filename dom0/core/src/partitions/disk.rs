@@ -42,6 +42,10 @@ impl Disk for Slice {
         }
     }
 
+    fn straight(&self) -> Option<(u32, u64)> {
+        self.below.straight().map(|(device, start)| (device, start + self.start))
+    }
+
     fn traffic(&self) -> Option<Rc<Traffic>> {
         self.below.traffic()
     }

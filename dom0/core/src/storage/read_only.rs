@@ -17,6 +17,10 @@ impl Disk for ReadOnly {
         if write { Place::Unknown } else { self.0.place(offset, bytes, false) }
     }
 
+    fn straight(&self) -> Option<(u32, u64)> {
+        self.0.straight()
+    }
+
     fn traffic(&self) -> Option<Rc<Traffic>> {
         self.0.traffic()
     }

@@ -16,6 +16,10 @@ pub trait Shared {
     fn set16(&self, at: usize, value: u16);
     /// Writes 64 bits; `at` is a multiple of 8. The device may see them in two halves.
     fn set64(&self, at: usize, value: u64);
+    /// Writes 64 bits several times, one behind the other.
+    fn set_words<const N: usize>(&self, at: usize, words: [u64; N]) {
+        (at..).step_by(size_of::<u64>()).zip(words).for_each(|(at, word)| self.set64(at, word));
+    }
 }
 
 /// Registers of a device: one of virtio's structures. What lies beyond its end reads as 0, and writes there do nothing.

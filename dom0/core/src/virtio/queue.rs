@@ -25,6 +25,7 @@ const DESCRIPTOR: usize = 16;
 const HEADER: usize = SLOT_BYTES - 32;
 const STATUS: usize = SLOT_BYTES - 16;
 const RANGE: usize = 4 * DESCRIPTOR;
+const _: () = assert!(STATUS == HEADER + HEADER_BYTES as usize);
 const HEADER_BYTES: u32 = 16;
 const RANGE_BYTES: u32 = 16;
 
@@ -216,18 +217,19 @@ impl<M: Shared, T> Queue<M, T> {
     fn write(&self, slot: u16, kind: u32, sector: u64, device_writes: bool, pieces: &[Piece]) {
         let slot = usize::from(slot);
         let base = slot * SLOT_BYTES;
-        self.slots.set64(base + HEADER, kind.into());
-        self.slots.set64(base + HEADER + 8, sector);
-        self.slots.set8(base + STATUS, UNWRITTEN);
+        // The status lies behind the header, and nothing behind it.
+        self.slots.set_words(base + HEADER, [kind.into(), sector, UNWRITTEN.into()]);
         let (table, start, first) = self.table(slot);
         let status = first + 1;
         let flags = if device_writes { NEXT | DEVICE_WRITES } else { NEXT };
         table.set64(start + 8, tail(HEADER_BYTES, NEXT, if pieces.is_empty() { status } else { first + 2 }));
-        for (index, piece) in (2..).zip(pieces) {
-            let next = if index == pieces.len() + 1 { status } else { first + index + 1 };
-            table.set64(start + index * DESCRIPTOR, piece.address);
-            table.set64(start + index * DESCRIPTOR + 8, tail(piece.bytes, flags, next));
+        let Some((last, others)) = pieces.split_last() else { return };
+        let mut at = start + 2 * DESCRIPTOR;
+        for (next, piece) in (first + 3..).zip(others) {
+            table.set_words(at, [piece.address, tail(piece.bytes, flags, next)]);
+            at += DESCRIPTOR;
         }
+        table.set_words(at, [last.address, tail(last.bytes, flags, status)]);
     }
 
     #[inline(always)]

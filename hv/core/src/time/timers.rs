@@ -73,11 +73,13 @@ impl<M: Machine> Hypervisor<M> {
         [slice, tick, self.timers.earliest()].into_iter().flatten().min()
     }
 
-    /// Asks the machine for the interrupt that this CPU, which must be `cpu`, needs next. After `schedule`, and after timers changed.
+    /// Asks the machine for the interrupt that this CPU, which must be `cpu`, needs next. After `schedule`, and after timers changed. One
+    /// that comes sooner is left as it is and asks again then: vCPUs take turns far more often than slices end, and the machine is slow to ask.
     #[inline]
     pub fn arm_timer(&mut self, cpu: CpuId) {
         let next = self.next_deadline(cpu);
-        if let Some(state) = self.cpus.get_mut(cpu).filter(|state| state.armed != next) {
+        let enough = |armed: Option<u64>| armed == next || armed.zip(next).is_some_and(|(armed, next)| armed < next);
+        if let Some(state) = self.cpus.get_mut(cpu).filter(|state| !enough(state.armed)) {
             state.armed = next;
             self.machine.set_timer(next);
         }

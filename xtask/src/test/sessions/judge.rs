@@ -66,7 +66,9 @@ impl Limit {
             Some(first?.abs_diff(*second?))
         };
         let most = [self.at_most, self.at_most_as_between.and_then(difference)].into_iter().flatten().min();
-        let (Some(found), Some(most)) = (difference(self.between), most) else {
+        let common = self.less_between.map_or(Some(0), difference);
+        let found = difference(self.between).zip(common).map(|(found, common)| found.saturating_sub(common));
+        let (Some(found), Some(most)) = (found, most) else {
             return Ok(Some(format!("{}: {:?} has {} matches, or there is no limit", self.what, self.number, numbers.len())));
         };
         Ok((found > most).then(|| format!("{}: {found}, and {most} at most", self.what)))
@@ -145,6 +147,16 @@ mod tests {
         assert!(matches!(judge(&longer, &report), Verdict::Failure(_)), "6 are more than 5");
         assert!(matches!(judge(&session("at-most-as-between = [0, 9]"), &report), Verdict::Failure(_)), "there is no tenth");
         assert!(matches!(judge(&session(""), &report), Verdict::Failure(_)), "a limit must limit");
+    }
+
+    #[test]
+    fn what_two_runs_have_in_common_can_be_taken_off() {
+        let session = |most| {
+            let limit = "what = 'time'\nnumber = 't=(.*)'\nbetween = [1, 2]\nless-between = [0, 1]";
+            format!("exec = ['x']\n[[limits]]\n{limit}\nat-most = {most}")
+        };
+        assert_eq!(judge(&session(7), &report(0, "t=10\nt=15\nt=27\n")), Verdict::Success);
+        assert!(matches!(judge(&session(6), &report(0, "t=10\nt=15\nt=27\n")), Verdict::Failure(_)));
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Limit {
     pub number: String,
     /// From which match to which, counted from 0.
     pub between: [usize; 2],
+    /// What it grows between these two matches is taken off: what a short run and a long one have in common.
+    pub less_between: Option<[usize; 2]>,
     /// The number may differ by this much.
     pub at_most: Option<u64>,
     /// The number may differ by as much as it does between these two matches.
