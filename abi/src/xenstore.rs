@@ -148,25 +148,3 @@ layout! {
         @2076 evtchn_port: u32,
     }
 }
-
-/// States of a device's two ends (`xenbus.h`), written as decimal text.
-pub mod state {
-    /// Not known.
-    pub const UNKNOWN: u32 = 0;
-    /// Being created.
-    pub const INITIALISING: u32 = 1;
-    /// Back end waits for the front end's details.
-    pub const INIT_WAIT: u32 = 2;
-    /// Front end has written its details.
-    pub const INITIALISED: u32 = 3;
-    /// Working.
-    pub const CONNECTED: u32 = 4;
-    /// Being taken down.
-    pub const CLOSING: u32 = 5;
-    /// Down.
-    pub const CLOSED: u32 = 6;
-    /// Being changed.
-    pub const RECONFIGURING: u32 = 7;
-    /// Changed.
-    pub const RECONFIGURED: u32 = 8;
-}

@@ -10,6 +10,11 @@ use abi::ring::RingHeader;
 use pv_guest_sdk::abi;
 use pv_guest_sdk::ring::{BackRing, Corrupt, FrontRing};
 
+use random::Random;
+
+#[path = "block/random.rs"]
+mod random;
+
 const PAGE: usize = 4096;
 /// Turns that the two ends take.
 const TURNS: u64 = if cfg!(miri) { 300 } else { 100_000 };
@@ -48,17 +53,6 @@ impl Drop for Page {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.
         unsafe { dealloc(self.0.as_ptr(), Self::LAYOUT) }
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 8) % limit
     }
 }
 

@@ -8,44 +8,22 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use abi::layout::PAGE_SIZE;
 use dom0_core::block::{Buffer, DiskError, Memory, Piece, length};
 use dom0_core::virtio::Shared;
-use pv_guest_sdk::memory;
+use pv_guest_sdk::memory::{self, Contiguous};
 
-/// Zeroed pages, contiguous in our address space; for the machine each is where it is.
-pub struct DmaMemory {
-    start: NonNull<u8>,
-    /// Its length, a multiple of the page size.
-    bytes: usize,
-    /// The machine address of each page.
-    machine: Vec<u64>,
-}
+/// Zeroed pages, contiguous for us and for the machine. When it is dropped the device must have let go of it.
+pub struct DmaMemory(Contiguous);
 
 impl DmaMemory {
     /// So many pages; none if there is no memory.
     pub fn new(pages: usize) -> Option<Self> {
-        let mut machine = Vec::new();
-        machine.try_reserve_exact(pages).ok()?;
-        let start = memory::alloc_pages(pages)?;
-        for page in 0..pages {
-            // SAFETY: the pages were allocated together.
-            let mfn = memory::virt_to_mfn(unsafe { start.add(page * PAGE_SIZE) }.as_ptr())?;
-            machine.push(mfn * PAGE_SIZE as u64);
-        }
-        Some(Self { start, bytes: pages * PAGE_SIZE, machine })
+        memory::contiguous(pages).ok().map(Self)
     }
 
     /// What lies at a multiple of `width`.
     fn at(&self, at: usize, width: usize) -> *mut u8 {
-        assert!(at.is_multiple_of(width) && at < self.bytes, "inside, and aligned");
+        assert!(at.is_multiple_of(width) && at < self.0.pages() * PAGE_SIZE, "inside, and aligned");
         // SAFETY: inside (asserted: the length is a multiple of every width).
-        unsafe { self.start.as_ptr().add(at) }
-    }
-}
-
-impl Drop for DmaMemory {
-    /// The device must have let go of it.
-    fn drop(&mut self) {
-        // SAFETY: it is ours and nobody refers to it: accesses are copies, and whoever gave it to a device has seen it come back.
-        unsafe { memory::free_pages(self.start, self.bytes / PAGE_SIZE) };
+        unsafe { self.0.as_ptr().add(at) }
     }
 }
 
@@ -67,7 +45,7 @@ macro_rules! accesses {
 
 impl Shared for DmaMemory {
     fn machine(&self, at: usize) -> u64 {
-        self.machine[at / PAGE_SIZE] + (at % PAGE_SIZE) as u64
+        self.0.machine_address() + at as u64
     }
 
     accesses! {

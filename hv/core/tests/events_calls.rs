@@ -6,6 +6,7 @@ use abi::Errno;
 use abi::event::*;
 use domus_hv_core::call::Outcome;
 use domus_hv_core::events;
+use domus_hv_core::fake::Random;
 use domus_hv_core::ids::VcpuRef;
 use events_world::{Number, World};
 
@@ -453,18 +454,6 @@ fn sleepers_and_pollers_are_woken() {
     with_port(&mut world, 2, OP_CLOSE, two);
     world.set_pending(2, two);
     assert_eq!(events::is_pending(&world.hv, 2, two), Ok(false), "a free port, whatever the guest wrote");
-}
-
-/// A small generator, so that failures repeat.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 /// Random operations of three domains. After each the tables hold together, and no unmasked event is without its upcall.

@@ -6,6 +6,7 @@ use abi::Errno;
 use abi::grant::*;
 use core::sync::atomic::Ordering::SeqCst;
 use domus_hv_core::call::Outcome;
+use domus_hv_core::fake::Random;
 use domus_hv_core::frames::PageType;
 use domus_hv_core::grants::{self, Teardown};
 use domus_hv_core::ids::{CpuMask, DomId, Mfn, VcpuRef};
@@ -739,18 +740,6 @@ fn a_granter_that_dies_waits_for_its_users() {
     assert_eq!(close_until(&mut s, 1), Teardown::Done);
     assert_eq!(s.map(2, 1, 9, READ, AT), Err(GNTST_GENERAL_ERROR));
     s.world.check();
-}
-
-/// A small generator, so that failures repeat.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 /// Random operations of three domains that grant to each other. After each, what a granter believes to be free again is reachable by nobody:

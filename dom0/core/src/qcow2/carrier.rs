@@ -102,18 +102,10 @@ impl Drop for Driver<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::walk::breathe;
     use super::*;
     use crate::block::fake::block_on;
     use core::future::pending;
-
-    async fn breathe() {
-        let mut first = true;
-        poll_fn(|context| {
-            context.waker().wake_by_ref();
-            if core::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
-    }
 
     #[test]
     fn work_that_was_begun_is_finished_by_the_next() {

@@ -87,7 +87,7 @@ impl Inner {
 }
 
 /// Lets others run.
-async fn breathe() {
+pub(super) async fn breathe() {
     let mut first = true;
     poll_fn(|context| {
         context.waker().wake_by_ref();

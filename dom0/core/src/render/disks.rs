@@ -8,7 +8,7 @@ use alloc::{
 
 use serde_json::{Value, json};
 
-use super::table::{Align, Column, table};
+use super::table::{Align, column, table};
 use crate::blkback::faults::Faults;
 use crate::blkback::state::Ours;
 use crate::blkback::stats::Stats;
@@ -39,7 +39,6 @@ pub struct DiskRow<'a> {
 
 /// As a table; errors of the front end stand below it.
 pub fn disks(rows: &[DiskRow<'_>]) -> String {
-    let column = |title, align, gap| Column { title, align, gap, width: 0 };
     let columns = [
         column("VDEV", Align::Left, 0),
         column("STATE", Align::Left, 2),

@@ -9,7 +9,7 @@ use alloc::{
 use serde_json::{Value, json};
 
 use super::storage::size;
-use super::table::{Align, Column, facts, table};
+use super::table::{Align, column, facts, table};
 use crate::qcow2::Snapshot;
 use crate::storage::ImageInfo;
 
@@ -67,7 +67,6 @@ pub fn image_info_json(info: &ImageInfo) -> String {
 
 /// What `dom disk snapshot -l` prints.
 pub fn snapshots(snapshots: &[Snapshot]) -> String {
-    let column = |title, align, gap| Column { title, align, gap, width: 0 };
     let columns = [
         column("ID", Align::Left, 0),
         column("NAME", Align::Left, 2),

@@ -8,7 +8,7 @@ use alloc::{
 
 use serde_json::{Value, json};
 
-use super::table::{Align, Column, table};
+use super::table::{Align, column, table};
 use crate::storage::{Kind, Listed, Mounted};
 
 /// Bytes with a unit, to one decimal as `lsblk` has them: `8M`, `1.5G`.
@@ -27,7 +27,6 @@ pub fn size(bytes: u64) -> String {
 
 /// What `lsblk` prints.
 pub fn lsblk(rows: &[Listed]) -> String {
-    let column = |title, align, gap| Column { title, align, gap, width: 0 };
     let columns = [
         column("NAME", Align::Left, 0),
         column("SIZE", Align::Right, 2),

@@ -24,6 +24,11 @@ pub struct Column {
     pub width: usize,
 }
 
+/// A column as wide as its cells; `width` can be set to more.
+pub const fn column(title: &'static str, align: Align, gap: usize) -> Column {
+    Column { title, align, gap, width: 0 }
+}
+
 /// Lays out rows under headings. Columns grow with their cells; no line ends with blanks.
 pub fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) -> String {
     let widths: Vec<usize> = columns
@@ -64,7 +69,6 @@ mod tests {
 
     #[test]
     fn columns_grow_and_lines_end_clean() {
-        let column = |title, align, gap| Column { title, align, gap, width: 0 };
         let columns = [column("A", Align::Left, 0), column("N", Align::Right, 2), column("B", Align::Left, 1)];
         let row = |a: &str, n: &str, b: &str| [a.into(), n.into(), b.into()];
         let text = table(columns, &[row("long", "7", "x"), row("s", "123", "")]);

@@ -8,6 +8,8 @@ pub mod kit;
 pub mod machine;
 pub mod memory;
 pub mod mmu;
+mod random;
 
 pub use kit::Kit;
 pub use machine::{FakeMachine, WINDOW};
+pub use random::Random;

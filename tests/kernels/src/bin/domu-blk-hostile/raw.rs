@@ -195,6 +195,11 @@ impl Raw {
     /// Closes properly: both ends are Closed and nothing of ours is mapped any more.
     pub fn end(self) -> Result<()> {
         block_on_until(self.device.end(), time::now() + PATIENCE).unwrap_or(Err(Errno::TIMEDOUT))?;
+        self.give_back()
+    }
+
+    /// Gives back what a back end has that has let go of it.
+    pub fn give_back(self) -> Result<()> {
         events::close(self.port)?;
         self.data.end()?;
         self.ring_page.end()

@@ -122,10 +122,7 @@ fn closed() -> Verdict {
     }
     told(raw.device.set_state(State::Closed), "Closed")?;
     told(await_back(&raw.device, |state| state == State::Closed), "the back end's Closed")?;
-    let Raw { ring_page, data, port, .. } = raw;
-    told(data.end(), "the data's page")?;
-    told(ring_page.end(), "the ring's page")?;
-    told(events::close(port), "the port")?;
+    told(raw.give_back(), "giving back")?;
     works()
 }
 
@@ -136,10 +133,7 @@ fn anew() -> Verdict {
     time::sleep(50_000_000);
     told(raw.device.set_state(State::Closed), "Closed")?;
     told(await_back(&raw.device, |state| state != State::Connected), "the back end's end")?;
-    let Raw { ring_page, data, port, .. } = raw;
-    told(data.end(), "the data's page")?;
-    told(ring_page.end(), "the ring's page")?;
-    told(events::close(port), "the port")?;
+    told(raw.give_back(), "giving back")?;
     works()
 }
 
@@ -190,10 +184,7 @@ fn states() -> Verdict {
     }
     told(raw.write("state", "6"), "Closed")?;
     told(await_back(&raw.device, |state| state == State::Closed), "the back end's Closed")?;
-    let Raw { ring_page, data, port, .. } = raw;
-    told(data.end(), "the data's page")?;
-    told(ring_page.end(), "the ring's page")?;
-    told(events::close(port), "the port")?;
+    told(raw.give_back(), "giving back")?;
     works()
 }
 
