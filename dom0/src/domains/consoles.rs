@@ -3,8 +3,9 @@
 //! A turn takes a few lines from one domain that rang and then lets other tasks run, so that a guest that floods its console slows
 //! down itself: whoever waits for another task, xenstored above all, waits for no more than that. Whoever looks at a console waits at [`OUTPUT`].
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
+use core::mem;
 
 use abi::DomId;
 use abi::console::ring::{IN_CONS_OFFSET, IN_OFFSET, IN_PROD_OFFSET, IN_SIZE, OUT_CONS_OFFSET, OUT_OFFSET, OUT_PROD_OFFSET, OUT_SIZE};
@@ -50,8 +51,10 @@ pub struct Service {
     beginnings: Map<String, u64>,
     rings: Map<DomId, Ring>,
     by_port: Map<Port, DomId>,
-    /// Who rang and was not served yet.
+    /// Who has its turn in this round.
     waiting: VecDeque<Port>,
+    /// Who had its turn and has more, for the next round. Whoever rang meanwhile is in it, too, so that one who always has more keeps nobody out.
+    again: BTreeSet<Port>,
 }
 
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
@@ -73,7 +76,7 @@ pub async fn run() {
 
 async fn serve() {
     loop {
-        if with(|service| service.waiting.is_empty()) {
+        if with(|service| service.waiting.is_empty() && service.again.is_empty()) {
             READY.bell.wait_for(|| READY.any().then_some(())).await;
         }
         if with(Service::turn) {
@@ -151,13 +154,14 @@ impl Service {
     /// Serves the next domain that rang; whether it has printed.
     fn turn(&mut self) -> bool {
         if self.waiting.is_empty() {
-            self.waiting.extend(READY.take());
+            self.again.extend(READY.take());
+            self.waiting.extend(mem::take(&mut self.again));
         }
         let Some(port) = self.waiting.pop_front() else { return false };
         let Some(domid) = self.by_port.get(&port).copied() else { return false };
         let served = self.serve(domid);
         if served.more {
-            self.waiting.push_back(port);
+            self.again.insert(port);
         }
         served.printed
     }
