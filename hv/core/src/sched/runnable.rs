@@ -2,6 +2,7 @@
 
 use abi::vcpu::{RUNSTATE_BLOCKED, RUNSTATE_OFFLINE, RUNSTATE_RUNNABLE};
 
+use crate::cpu::Cpu;
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, DomId, MAX_VCPUS, VcpuRef};
@@ -82,22 +83,33 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Makes a CPU choose who runs before it returns to a guest.
     pub fn choose_anew(&mut self, cpu: CpuId) {
+        self.look_at(cpu, false);
+    }
+
+    /// Makes a CPU ask the scheduler before it returns to a guest: who is to run, or only when to choose.
+    fn look_at(&mut self, cpu: CpuId, sooner: bool) {
         if let Some(state) = self.cpus.get_mut(cpu) {
             state.reschedule = true;
+            state.sooner = sooner;
             self.machine.kick(cpu);
         }
     }
 
-    /// Interrupts the CPU that should run a vCPU which has just become ready: an idle one, else one whose vCPU it preempts.
+    /// Interrupts the CPU that should run a vCPU which has just become ready: an idle one, else one whose vCPU it preempts, else the one where it
+    /// is to do so soonest.
     fn find_cpu_for(&mut self, who: VcpuRef, now: u64) {
-        let active = || self.cpus.iter().enumerate().take_while(|(_, cpu)| cpu.active).filter(|(_, cpu)| !cpu.reschedule);
-        let idle = active().find(|(_, cpu)| cpu.running.is_none());
-        let chosen = idle.or_else(|| {
-            active()
-                .find(|(_, cpu)| cpu.running.is_some_and(|running| self.scheduler.preempts(who, running, now.saturating_sub(cpu.since))))
-        });
-        if let Some((cpu, _)) = chosen {
-            self.choose_anew(cpu);
+        let active = || self.cpus.iter().enumerate().take_while(|(_, cpu)| cpu.active).filter(|(_, cpu)| !cpu.reschedule || cpu.sooner);
+        if let Some((idle, _)) = active().find(|(_, cpu)| cpu.running.is_none()) {
+            return self.choose_anew(idle);
+        }
+        let when = |cpu: &Cpu| Some(cpu.since.saturating_add(self.scheduler.preempts(who, cpu.running?, now.saturating_sub(cpu.since))?));
+        match active().filter_map(|(cpu, state)| Some((when(state)?, cpu))).min() {
+            Some((at, cpu)) if at <= now => self.choose_anew(cpu),
+            Some((at, cpu)) if at < self.cpus[cpu].slice_end => {
+                self.cpus[cpu].slice_end = at;
+                self.look_at(cpu, true);
+            }
+            _ => {}
         }
     }
 }
