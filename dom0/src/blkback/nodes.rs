@@ -9,8 +9,11 @@ use dom0_core::blkback::connect::{self, Connection};
 use dom0_core::blkback::features::Node;
 use dom0_core::config::DiskSpec;
 use dom0_core::toolstack::{backend, backends, disk_nodes, frontend};
+use embassy_futures::select::select;
 
+use super::connection::GRACE;
 use crate::domains::xenstored;
+use crate::hal::timer;
 
 /// Makes both ends' nodes.
 ///
@@ -23,12 +26,24 @@ pub fn add(domid: DomId, spec: &DiskSpec) -> Result<(), String> {
 /// Removes both ends' nodes, and the folder of the domain's disks with the last.
 pub fn remove(domid: DomId, number: u32) {
     xenstored::with(|server| {
-        server.remove(&frontend(domid, number));
+        let front = frontend(domid, number);
+        if server.read(&front).is_some() {
+            server.remove(&front);
+            server.note_gone(domid, &front);
+        }
         server.remove(&backend(domid, number));
         if server.list(&backends(domid)).is_some_and(|left| left.is_empty()) {
             server.remove(&backends(domid));
         }
     });
+}
+
+/// Waits until the domain has noticed that a former disk of this number is gone, for as long as a guest may take that runs at all: not every front
+/// end looks.
+pub async fn former_gone(domid: DomId, number: u32) {
+    let front = frontend(domid, number);
+    select(xenstored::noticed(domid, &front), timer::sleep(GRACE)).await;
+    xenstored::with(|server| server.forget_gone(domid, &front));
 }
 
 /// The front end's state; unknown if it says none.
