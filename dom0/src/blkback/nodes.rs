@@ -4,11 +4,12 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use abi::DomId;
-use abi::xenbus::UNKNOWN;
+use abi::xenbus::{CLOSED, UNKNOWN};
 use dom0_core::blkback::connect::{self, Connection};
 use dom0_core::blkback::features::Node;
 use dom0_core::config::DiskSpec;
 use dom0_core::toolstack::{backend, backends, disk_nodes, frontend};
+use dom0_core::xenstore::Server;
 use embassy_futures::select::select;
 
 use super::connection::GRACE;
@@ -28,8 +29,9 @@ pub fn remove(domid: DomId, number: u32) {
     xenstored::with(|server| {
         let front = frontend(domid, number);
         if server.read(&front).is_some() {
+            let closed = state(server, &front) == CLOSED;
             server.remove(&front);
-            server.note_gone(domid, &front);
+            server.note_gone(domid, &front, closed);
         }
         server.remove(&backend(domid, number));
         if server.list(&backends(domid)).is_some_and(|left| left.is_empty()) {
@@ -48,8 +50,12 @@ pub async fn former_gone(domid: DomId, number: u32) {
 
 /// The front end's state; unknown if it says none.
 pub fn their_state(domid: DomId, number: u32) -> u32 {
-    let path = frontend(domid, number) + "/state";
-    xenstored::with(|server| str::from_utf8(server.read(&path)?).ok()?.trim_end_matches('\0').trim().parse().ok()).unwrap_or(UNKNOWN)
+    xenstored::with(|server| state(server, &frontend(domid, number)))
+}
+
+fn state(server: &Server, front: &str) -> u32 {
+    let said = server.read(&format!("{front}/state")).and_then(|value| str::from_utf8(value).ok());
+    said.and_then(|value| value.trim_end_matches('\0').trim().parse().ok()).unwrap_or(UNKNOWN)
 }
 
 /// What the front end says of its rings.

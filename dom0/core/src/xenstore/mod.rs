@@ -14,7 +14,7 @@ pub mod client;
 pub mod domains;
 mod error;
 mod fire;
-mod gone;
+pub mod gone;
 mod lifecycle;
 mod local;
 pub mod node;

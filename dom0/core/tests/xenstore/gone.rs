@@ -10,7 +10,7 @@ fn rig() -> (Rig, domus_dom0_core::xenstore::ConnId) {
     let one = rig.guest(1);
     rig.server.write(DISK, b"").unwrap();
     rig.server.remove(DISK);
-    rig.server.note_gone(1, DISK);
+    rig.server.note_gone(1, DISK, true);
     (rig, one)
 }
 
@@ -30,6 +30,23 @@ fn it_has_once_it_asked_for_it_in_vain() {
 }
 
 #[test]
+fn one_that_had_not_closed_it_looks_at_its_state_last() {
+    let (mut rig, one) = rig();
+    rig.server.note_gone(1, DISK, false);
+    rig.ask(one, msg::READ, &["device/vbd/51712/state"]).unwrap_err();
+    assert!(rig.server.is_unnoticed(1, DISK), "on its way to something else");
+    for _ in 0..2 {
+        rig.ask(one, msg::DIRECTORY, &["device/vbd/51712"]).unwrap_err();
+        assert!(rig.server.is_unnoticed(1, DISK) && !rig.server.take_noticed());
+    }
+    rig.ask(one, msg::READ, &["device/vbd/51712/backend"]).unwrap_err();
+    assert!(rig.server.is_unnoticed(1, DISK));
+    let tx = rig.start(one);
+    rig.ask_in(one, tx, msg::READ, b"device/vbd/51712/state\0").unwrap_err();
+    assert!(!rig.server.is_unnoticed(1, DISK) && rig.server.take_noticed());
+}
+
+#[test]
 fn another_domain_does_not_notice_for_it_and_a_node_that_is_there_is_none() {
     let (mut rig, one) = rig();
     let two = rig.guest(2);
@@ -45,9 +62,9 @@ fn it_is_not_waited_for_for_ever() {
     let (mut rig, _) = rig();
     rig.server.forget_gone(1, DISK);
     assert!(!rig.server.is_unnoticed(1, DISK));
-    rig.server.note_gone(1, DISK);
+    rig.server.note_gone(1, DISK, true);
     rig.server.remove_domain(1);
     assert!(!rig.server.is_unnoticed(1, DISK), "its successor knew nothing");
-    rig.server.note_gone(1, DISK);
+    rig.server.note_gone(1, DISK, true);
     assert!(!rig.server.is_unnoticed(1, DISK), "nor does one that does not exist");
 }
