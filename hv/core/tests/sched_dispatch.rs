@@ -4,6 +4,7 @@ mod sched_world;
 
 use domus_hv_core::ids::{CpuId, DomId, VcpuRef};
 use domus_hv_core::sched::dispatch::choose;
+use domus_hv_core::sched::fair::UNDISTURBED;
 use domus_hv_core::sched::{Next, Scheduler};
 use sched_world::{World, vcpu};
 
@@ -27,8 +28,8 @@ impl Scheduler for Wrong {
     }
     fn charge(&mut self, _: VcpuRef, _: u64) {}
     fn give_way(&mut self, _: VcpuRef) {}
-    fn preempts(&self, _: VcpuRef, _: VcpuRef, _: u64) -> bool {
-        true
+    fn preempts(&self, _: VcpuRef, _: VcpuRef, _: u64) -> Option<u64> {
+        Some(0)
     }
 }
 
@@ -137,6 +138,64 @@ fn who_wakes_preempts_one_that_has_run_for_longer_and_nobody_else() {
     world.hv().scheduler.charge(sleeps, 500_000_000);
     world.hv().wake(sleeps);
     assert!(!world.kit.hv.cpus[0].reschedule);
+}
+
+/// Domain 0, far behind a guest that has just begun to run, which sends to it.
+fn sent_to_dom0() -> World {
+    let mut world = World::new();
+    world.domain(0, 1);
+    world.domain(1, 1);
+    world.domain(2, 1);
+    world.run(vcpu(0, 0));
+    world.hv().block(vcpu(0, 0));
+    world.hv().block(vcpu(2, 0));
+    world.run(vcpu(1, 0));
+    for _ in 0..10 {
+        world.pass(10_000_000);
+        assert_eq!(world.schedule(), Next::Run(vcpu(1, 0)));
+    }
+    world.pass(1000);
+    world.hv().wake(vcpu(0, 0));
+    world
+}
+
+#[test]
+fn dom0_lets_a_guest_run_for_a_while() {
+    let mut world = sent_to_dom0();
+    let cpu = world.kit.hv.cpus[0];
+    assert!(!cpu.reschedule);
+    assert_eq!(cpu.slice_end, cpu.since + UNDISTURBED);
+    assert!(cpu.armed.is_some_and(|armed| armed <= cpu.slice_end), "it ends by itself");
+    world.pass(UNDISTURBED - 1000);
+    let now = world.now();
+    world.hv().timer_interrupt(0, now);
+    assert!(world.kit.hv.cpus[0].reschedule);
+    assert_eq!(world.schedule(), Next::Run(vcpu(0, 0)));
+    // One that has run for so long gives way at once, and guests among themselves do anyway.
+    world.hv().block(vcpu(0, 0));
+    world.run(vcpu(1, 0));
+    world.pass(UNDISTURBED);
+    world.hv().wake(vcpu(0, 0));
+    assert_eq!(world.schedule(), Next::Run(vcpu(0, 0)));
+    world.hv().block(vcpu(0, 0));
+    world.run(vcpu(1, 0));
+    world.hv().wake(vcpu(2, 0));
+    assert_eq!(world.schedule(), Next::Run(vcpu(2, 0)));
+}
+
+#[test]
+fn dom0_runs_sooner_if_the_guest_waits_yields_stops_or_another_is_due() {
+    let ways: [fn(&mut World); 3] =
+        [|world| world.hv().block(vcpu(1, 0)), |world| world.hv().give_way(0, vcpu(1, 0)), |world| world.hv().pause(1).unwrap()];
+    for (index, way) in ways.into_iter().enumerate() {
+        let mut world = sent_to_dom0();
+        way(&mut world);
+        assert!(world.kit.hv.cpus[0].reschedule);
+        assert_eq!(world.schedule(), Next::Run(vcpu(0, 0)), "{index}");
+    }
+    let mut world = sent_to_dom0();
+    world.hv().wake(vcpu(2, 0));
+    assert_ne!(world.schedule(), Next::Run(vcpu(1, 0)), "a guest that is behind does not wait");
 }
 
 #[test]

@@ -66,16 +66,17 @@ impl World {
         self.actors.iter().filter_map(|actor| actor.wakes_at).min()
     }
 
-    /// Wakes who is due; true if one of them should take the place of `running`, which has run for `ran`.
-    fn wake_sleepers(&mut self, running: Option<VcpuRef>, ran: u64) -> bool {
-        let mut preempted = false;
+    /// Wakes who is due; after how long a run of `running`, which has run for `ran`, one of them should take its place.
+    fn wake_sleepers(&mut self, running: Option<VcpuRef>, ran: u64) -> Option<u64> {
+        let mut preempted = None;
         for index in 0..self.actors.len() {
             if self.actors[index].wakes_at.is_some_and(|at| at <= self.now) {
                 let who = self.actors[index].who;
                 self.actors[index].wakes_at = None;
                 self.actors[index].ready_since = self.now;
                 self.policy.ready(who);
-                preempted |= running.is_some_and(|running| self.policy.preempts(who, running, ran));
+                let after = running.and_then(|running| self.policy.preempts(who, running, ran));
+                preempted = [preempted, after].into_iter().flatten().min();
             }
         }
         preempted
@@ -93,14 +94,14 @@ impl World {
             Habit::Works { .. } => self.actors[index].burst.min(slice),
             Habit::Yields { every } => every.min(slice),
         };
-        let end = start + want;
+        let mut end = start + want;
         while self.now < end {
             self.now = self.next_wake().filter(|&at| at < end).map_or(end, |at| at.max(self.now));
-            if self.wake_sleepers(Some(who), self.now - start) {
-                break;
+            if let Some(after) = self.wake_sleepers(Some(who), self.now - start) {
+                end = end.min(self.now.max(start + after));
             }
         }
-        self.finish_turn(index, self.now - start, self.now == end);
+        self.finish_turn(index, self.now - start, self.now == start + want);
     }
 
     fn finish_turn(&mut self, index: usize, ran: u64, complete: bool) {

@@ -26,7 +26,7 @@ const GATE_RESERVED: u64 = 0xff << 32;
 
 /// The descriptor as it may stand, or none if it may not: not present, or code or data for ring 3 (to which it is forced), or a call gate to a
 /// selector of the guest's own (made unusable for the processor, so that its use traps; the original DPL is kept in the selector's RPL).
-pub const fn check(descriptor: u64) -> Option<u64> {
+pub fn check(descriptor: u64) -> Option<u64> {
     if descriptor & PRESENT == 0 {
         return Some(descriptor);
     }
@@ -41,7 +41,7 @@ pub const fn check(descriptor: u64) -> Option<u64> {
     }
 }
 
-const fn check_gate(gate: u64) -> Option<u64> {
+fn check_gate(gate: u64) -> Option<u64> {
     let selector = gate >> 16 & 0xffff;
     if gate & GATE_RESERVED != 0 || !is_guest_gate_selector(selector) {
         return None;

@@ -28,6 +28,6 @@ pub trait Scheduler {
     fn charge(&mut self, vcpu: VcpuRef, ran: u64);
     /// A running vCPU offers its place: others in the queue go first.
     fn give_way(&mut self, vcpu: VcpuRef);
-    /// Whether a vCPU that was just made ready should take the place of one that has run for `ran` so far.
-    fn preempts(&self, ready: VcpuRef, running: VcpuRef, ran: u64) -> bool;
+    /// Whether a vCPU that was just made ready should take the place of one that has run for `ran` so far, and after how long a run of that one.
+    fn preempts(&self, ready: VcpuRef, running: VcpuRef, ran: u64) -> Option<u64>;
 }

@@ -2,6 +2,7 @@
 
 use abi::vcpu::{RUNSTATE_BLOCKED, RUNSTATE_OFFLINE, RUNSTATE_RUNNABLE};
 
+use crate::cpu::Cpu;
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::ids::{CpuId, DomId, MAX_VCPUS, VcpuRef};
@@ -91,13 +92,23 @@ impl<M: Machine> Hypervisor<M> {
     /// Interrupts the CPU that should run a vCPU which has just become ready: an idle one, else one whose vCPU it preempts.
     fn find_cpu_for(&mut self, who: VcpuRef, now: u64) {
         let active = || self.cpus.iter().enumerate().take_while(|(_, cpu)| cpu.active).filter(|(_, cpu)| !cpu.reschedule);
-        let idle = active().find(|(_, cpu)| cpu.running.is_none());
-        let chosen = idle.or_else(|| {
-            active()
-                .find(|(_, cpu)| cpu.running.is_some_and(|running| self.scheduler.preempts(who, running, now.saturating_sub(cpu.since))))
-        });
-        if let Some((cpu, _)) = chosen {
+        if let Some((idle, _)) = active().find(|(_, cpu)| cpu.running.is_none()) {
+            return self.choose_anew(idle);
+        }
+        let when = |cpu: &Cpu| Some(cpu.since.saturating_add(self.scheduler.preempts(who, cpu.running?, now.saturating_sub(cpu.since))?));
+        let chosen = active().find_map(|(cpu, state)| Some((cpu, when(state)?)));
+        if let Some((cpu, at)) = chosen {
+            self.give_up_at(cpu, at, now);
+        }
+    }
+
+    /// Has a CPU choose anew at a time, or at once if that has passed, or if its timer cannot be set from here.
+    fn give_up_at(&mut self, cpu: CpuId, at: u64, now: u64) {
+        if at <= now || cpu != self.machine.this_cpu() {
             self.choose_anew(cpu);
+        } else if at < self.cpus[cpu].slice_end {
+            self.cpus[cpu].slice_end = at;
+            self.arm_timer(cpu);
         }
     }
 }
