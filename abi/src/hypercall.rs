@@ -23,7 +23,7 @@ numbers! {
     STACK_SWITCH = 3, "stack_switch", "Sets the kernel stack for entries from user mode.";
     SET_CALLBACKS = 4, "set_callbacks", "Sets event, failsafe and syscall callbacks at once.";
     FPU_TASKSWITCH = 5, "fpu_taskswitch", "Sets or clears CR0.TS.";
-    SCHED_OP_COMPAT = 6, "sched_op_compat", "The scheduler call of old guests.";
+    SCHED_OP_COMPAT = 6, "sched_op_compat", "The scheduler call of old guests, and of those that do not say which interface they are for.";
     PLATFORM_OP = 7, "platform_op", "Machine operations of a privileged domain.";
     SET_DEBUGREG = 8, "set_debugreg", "Sets a debug register.";
     GET_DEBUGREG = 9, "get_debugreg", "Reads a debug register.";

@@ -11,8 +11,6 @@ pub struct Cpu {
     pub running: Option<VcpuRef>,
     /// Someone woke up, was paused, or a slice ended: choose anew before returning to a guest.
     pub reschedule: bool,
-    /// That is only since its slice ends sooner now: until then who runs runs on, and the timer has to be set.
-    pub sooner: bool,
     /// It runs domains: it has asked the scheduler at least once.
     pub active: bool,
     /// When `running` began (ns since boot).
@@ -27,15 +25,6 @@ pub struct Cpu {
 
 impl Cpu {
     /// A CPU that runs nothing.
-    pub const IDLE: Cpu = Cpu {
-        current: None,
-        running: None,
-        reschedule: false,
-        sooner: false,
-        active: false,
-        since: 0,
-        slice_end: 0,
-        idle_ns: 0,
-        armed: None,
-    };
+    pub const IDLE: Cpu =
+        Cpu { current: None, running: None, reschedule: false, active: false, since: 0, slice_end: 0, idle_ns: 0, armed: None };
 }

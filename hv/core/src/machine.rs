@@ -127,6 +127,8 @@ pub trait Machine: 'static {
 
     // CPUs, processor, devices
 
+    /// The CPU that asks.
+    fn this_cpu(&self) -> CpuId;
     /// Makes another CPU look at its work.
     fn kick(&self, cpu: CpuId);
     /// CPUID as the processor answers.

@@ -98,6 +98,7 @@ fn arguments(name: &str, operation: u64) -> [u64; 5] {
     const ONE: u64 = 1;
     const SELF: u64 = abi::domid::SELF as u64;
     match name {
+        "event_channel_op_compat" | "physdev_op_compat" => [WINDOW, 0, 0, 0, 0],
         "mmuext_op" | "mmu_update" => [WINDOW, ONE, 0, SELF, 0],
         "vcpu_op" => [operation, 0, STRUCTURE, 0, 0],
         "vm_assist" => [abi::vm_assist::CMD_ENABLE.into(), operation, 0, 0, 0],
@@ -115,6 +116,8 @@ fn numbers(name: &str) -> Vec<u64> {
         "mmu_update" => (0..8).collect(),
         // A continuation is kept above these six bits.
         "memory_op" => (0..64).collect(),
+        // More than 12 bits are an error of another kind.
+        "grant_table_op" => (0..64).chain([0xfff]).collect(),
         _ => (0..64).chain([0x1000, 0xffff_ffff]).collect(),
     }
 }

@@ -360,8 +360,7 @@ fn hostile_addresses_fault_and_take_nothing() {
     for operation in 0..=OP_RESET {
         for address in [0x4000, 0x7fff_ffff_f000, 0x8000_0000_0000, 0xffff_8000_0000_0000, u64::MAX - 1, 0x3fff] {
             let args = [u64::from(operation), address, 0, 0, 0];
-            let refused = if operation == OP_BIND_PIRQ { Errno::OPNOTSUPP } else { Errno::FAULT };
-            assert_eq!(world.call(1, Number::Events, args), error(refused), "operation {operation} at {address:#x}");
+            assert_eq!(world.call(1, Number::Events, args), error(Errno::FAULT), "operation {operation} at {address:#x}");
         }
     }
     assert_eq!(world.hv.domain(1).unwrap().events.open(), 1);
@@ -391,7 +390,10 @@ fn unknown_and_left_out_operations_are_refused() {
     for operation in [OP_INIT_CONTROL, OP_EXPAND_ARRAY, OP_SET_PRIORITY, 14, 15, 99, u32::MAX] {
         assert_eq!(world.call(1, Number::Events, [u64::from(operation), 0x100, 0, 0, 0]), error(Errno::NOSYS));
     }
-    assert_eq!(world.call(1, Number::Events, [u64::from(OP_BIND_PIRQ), 0x100, 0, 0, 0]), error(Errno::OPNOTSUPP));
+    for (pirq, refused) in [(0, Errno::PERM), (31, Errno::PERM), (32, Errno::INVAL), (u32::MAX, Errno::INVAL)] {
+        world.write(1, 0x100, &BindPirq { pirq, ..BindPirq::default() });
+        assert_eq!(world.call(1, Number::Events, [u64::from(OP_BIND_PIRQ), 0x100, 0, 0, 0]), error(refused));
+    }
 }
 
 #[test]

@@ -252,6 +252,10 @@ impl Machine for X86 {
         apic::set_timer(deadline);
     }
 
+    fn this_cpu(&self) -> CpuId {
+        percpu::id()
+    }
+
     fn kick(&self, cpu: CpuId) {
         if cpu != percpu::id() && percpu::online() & (1 << cpu) != 0 {
             apic::kick(cpu);

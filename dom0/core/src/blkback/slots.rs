@@ -2,7 +2,8 @@
 //! again and again, so that a request needs no call into the hypervisor.
 //!
 //! Pure bookkeeping over numbered slots: the kernel maps and unmaps. A slot is used by one request at a time; a page that two requests name at
-//! once is mapped twice. So nothing is counted. When no slot is free those that were used longest ago give way.
+//! once is mapped twice. So nothing is counted. When no slot is free one gives way that was not used lately: a hand goes round, passes by those
+//! used since it came by last, and takes the first other. No list is kept in order, so using a page that stays mapped costs two marks.
 
 use alloc::{boxed::Box, vec};
 
@@ -23,7 +24,7 @@ enum Use {
     Busy,
     /// Mapped and in use by a request; found by its reference when that is done.
     Kept,
-    /// Mapped, found by its reference, in the list of those that may give way.
+    /// Mapped, found by its reference, may give way.
     Idle,
 }
 
@@ -31,10 +32,10 @@ enum Use {
 struct Entry {
     gref: u32,
     usage: Use,
-    /// Towards those used longer ago (idle), or the next that is free.
+    /// Used since the hand came by.
+    lately: bool,
+    /// The next that is free.
     next: Slot,
-    /// Towards those used more lately (idle).
-    previous: Slot,
     /// The next with the same hash.
     chain: Slot,
 }
@@ -46,8 +47,8 @@ pub struct Slots {
     buckets: Box<[Slot]>,
     free: Slot,
     free_count: usize,
-    latest: Slot,
-    oldest: Slot,
+    /// Where the search for one that may give way goes on.
+    hand: usize,
     idle_count: usize,
 }
 
@@ -56,14 +57,13 @@ impl Slots {
     pub fn new(count: usize) -> Self {
         let count = count.min(usize::from(NONE));
         let next = |slot: usize| if slot + 1 < count { (slot + 1) as Slot } else { NONE };
-        let entry = |slot| Entry { gref: 0, usage: Use::Free, next: next(slot), previous: NONE, chain: NONE };
+        let entry = |slot| Entry { gref: 0, usage: Use::Free, lately: false, next: next(slot), chain: NONE };
         Self {
             entries: (0..count).map(entry).collect(),
             buckets: vec![NONE; count.next_power_of_two().max(1)].into(),
             free: if count == 0 { NONE } else { 0 },
             free_count: count,
-            latest: NONE,
-            oldest: NONE,
+            hand: 0,
             idle_count: 0,
         }
     }
@@ -98,13 +98,13 @@ impl Slots {
     pub fn find(&mut self, gref: u32) -> Option<Slot> {
         let mut slot = self.buckets[self.bucket(gref)];
         while slot != NONE {
-            let entry = self.entries[usize::from(slot)];
+            let entry = &mut self.entries[usize::from(slot)];
             if entry.gref == gref {
                 if entry.usage != Use::Idle {
                     return None;
                 }
-                self.unlist(slot);
-                self.entries[usize::from(slot)].usage = Use::Kept;
+                entry.usage = Use::Kept;
+                self.idle_count -= 1;
                 return Some(slot);
             }
             slot = entry.chain;
@@ -118,7 +118,7 @@ impl Slots {
         let entry = self.entries.get_mut(usize::from(slot))?;
         self.free = entry.next;
         self.free_count -= 1;
-        *entry = Entry { gref, usage: Use::Busy, next: NONE, previous: NONE, chain: NONE };
+        *entry = Entry { gref, usage: Use::Busy, lately: false, next: NONE, chain: NONE };
         Some(slot)
     }
 
@@ -133,16 +133,28 @@ impl Slots {
             }
             self.remember(slot);
         }
-        self.list(slot);
+        let entry = &mut self.entries[usize::from(slot)];
+        (entry.usage, entry.lately) = (Use::Idle, true);
+        self.idle_count += 1;
         false
     }
 
-    /// The idle slot that was used longest ago, which must be unmapped and [`Slots::give`]n back.
+    /// An idle slot that was not used lately, which must be unmapped and [`Slots::give`]n back. None if none is idle. Looks at each slot twice at most.
     pub fn evict(&mut self) -> Option<Slot> {
-        let slot = Some(self.oldest).filter(|&slot| slot != NONE)?;
-        self.unlist(slot);
+        if self.idle_count == 0 {
+            return None;
+        }
+        let slot = loop {
+            let slot = self.hand;
+            self.hand = if slot + 1 < self.entries.len() { slot + 1 } else { 0 };
+            let entry = &mut self.entries[slot];
+            if !core::mem::take(&mut entry.lately) && entry.usage == Use::Idle {
+                break slot as Slot;
+            }
+        };
         self.forget(slot);
         self.entries[usize::from(slot)].usage = Use::Busy;
+        self.idle_count -= 1;
         Some(slot)
     }
 
@@ -187,38 +199,13 @@ impl Slots {
         }
         self.entries[usize::from(before)].chain = chain;
     }
-
-    fn list(&mut self, slot: Slot) {
-        let latest = core::mem::replace(&mut self.latest, slot);
-        let entry = &mut self.entries[usize::from(slot)];
-        (entry.usage, entry.next, entry.previous) = (Use::Idle, latest, NONE);
-        match self.entries.get_mut(usize::from(latest)) {
-            Some(second) => second.previous = slot,
-            None => self.oldest = slot,
-        }
-        self.idle_count += 1;
-    }
-
-    fn unlist(&mut self, slot: Slot) {
-        let Entry { next, previous, .. } = self.entries[usize::from(slot)];
-        match self.entries.get_mut(usize::from(previous)) {
-            Some(entry) => entry.next = next,
-            None => self.latest = next,
-        }
-        match self.entries.get_mut(usize::from(next)) {
-            Some(entry) => entry.previous = previous,
-            None => self.oldest = previous,
-        }
-        self.entries[usize::from(slot)].next = NONE;
-        self.idle_count -= 1;
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::{BTreeMap, BTreeSet, VecDeque};
+    use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
     fn a_page_is_found_again() {
@@ -237,18 +224,20 @@ mod tests {
     }
 
     #[test]
-    fn who_was_used_longest_ago_gives_way() {
+    fn who_was_not_used_lately_gives_way() {
         let mut slots = Slots::new(3);
         let all = [10, 11, 12].map(|gref| slots.take(gref).unwrap());
         assert_eq!(slots.take(13), None);
         assert!(all.iter().all(|&slot| !slots.end(slot, true)));
-        assert_eq!(slots.find(10), Some(all[0]));
-        assert!(!slots.end(all[0], true));
-        assert_eq!(slots.evict(), Some(all[1]));
-        slots.give(all[1]);
-        assert_eq!(slots.find(11), None);
-        assert_eq!(slots.take(13), Some(all[1]));
-        assert_eq!((slots.evict(), slots.evict(), slots.evict()), (Some(all[2]), Some(all[0]), None));
+        assert_eq!(slots.evict(), Some(all[0]), "all were, so the hand goes round");
+        slots.give(all[0]);
+        assert_eq!(slots.find(10), None);
+        assert_eq!(slots.find(11), Some(all[1]));
+        assert!(!slots.end(all[1], true));
+        assert_eq!(slots.evict(), Some(all[2]));
+        slots.give(all[2]);
+        assert_eq!(slots.take(13), Some(all[2]));
+        assert_eq!((slots.evict(), slots.evict()), (Some(all[1]), None), "the other is in use");
     }
 
     #[test]
@@ -276,19 +265,20 @@ mod tests {
     }
 
     proptest! {
-        /// Against a model: a map of what is kept, in the order of its use.
+        /// Against a model: what is kept, what of it was used since the hand came by, and where that is.
         #[test]
         fn as_the_model_has_it(count in 1usize..9, steps in prop::collection::vec(step(), 0..200)) {
             let mut slots = Slots::new(count);
             let mut busy: Vec<(Slot, u32)> = Vec::new();
-            let mut idle: VecDeque<(Slot, u32)> = VecDeque::new();
+            let mut idle: Vec<(Slot, u32)> = Vec::new();
+            let (mut lately, mut hand) = (BTreeSet::new(), 0);
             let mut known: BTreeMap<u32, Slot> = BTreeMap::new();
             for step in steps {
                 match step {
                     Step::Begin(gref) => {
                         let expected = idle.iter().position(|(_, g)| *g == gref);
                         let found = slots.find(gref);
-                        prop_assert_eq!(found, expected.and_then(|at| idle.remove(at)).map(|(slot, _)| slot));
+                        prop_assert_eq!(found, expected.map(|at| idle.remove(at).0));
                         if let Some(slot) = found.or_else(|| slots.take(gref)) {
                             busy.push((slot, gref));
                         } else {
@@ -301,16 +291,23 @@ mod tests {
                         prop_assert_eq!(slots.end(slot, keep), !kept);
                         if kept {
                             known.insert(gref, slot);
-                            idle.push_back((slot, gref));
+                            idle.push((slot, gref));
+                            lately.insert(slot);
                         } else {
                             slots.give(slot);
                         }
                     }
                     Step::End(..) => {}
                     Step::Evict => {
-                        let expected = idle.pop_front();
-                        prop_assert_eq!(slots.evict(), expected.map(|(slot, _)| slot));
-                        if let Some((slot, gref)) = expected {
+                        let round: Vec<Slot> = (hand..count).chain(0..hand).map(|slot| slot as Slot).collect();
+                        let is_idle = |slot: Slot| idle.iter().any(|(other, _)| *other == slot);
+                        let first = round.iter().position(|&slot| is_idle(slot) && !lately.contains(&slot));
+                        let expected = first.or_else(|| round.iter().position(|&slot| is_idle(slot))).map(|at| round[at]);
+                        prop_assert_eq!(slots.evict(), expected);
+                        if let Some(at) = idle.iter().position(|(slot, _)| Some(*slot) == expected) {
+                            round[..first.unwrap_or(count)].iter().for_each(|slot| _ = lately.remove(slot));
+                            let (slot, gref) = idle.remove(at);
+                            hand = (usize::from(slot) + 1) % count;
                             known.remove(&gref);
                             slots.give(slot);
                         }

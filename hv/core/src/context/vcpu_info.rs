@@ -14,15 +14,15 @@ use crate::mm::Stop;
 /// Moves it to byte `offset` of `mfn`, which is held as writable from now on. What it holds goes with it, and no event is lost.
 ///
 /// # Errors
-/// -EINVAL if it would cross the frame's end, is not aligned, or the frame is not the domain's or is a table; -EBUSY if it was moved
+/// -ENXIO if it would cross the frame's end or is not aligned; -EINVAL if the frame is not the domain's or is a table, or it was moved
 /// before; -ENOENT without such a vCPU.
 pub fn register<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, mfn: Mfn, offset: u32) -> Result<(), Errno> {
     let end = offset as usize + size_of::<VcpuInfo>();
     if !(offset as usize).is_multiple_of(size_of::<u64>()) || end > PAGE_SIZE {
-        return Err(Errno::INVAL);
+        return Err(Errno::NXIO);
     }
     if hv.vcpu(who).ok_or(Errno::NOENT)?.info_registered {
-        return Err(Errno::BUSY);
+        return Err(Errno::INVAL);
     }
     hold(hv, mfn, who.domain).map_err(Stop::errno)?;
     let vcpu = hv.vcpu_mut(who).ok_or(Errno::NOENT)?;

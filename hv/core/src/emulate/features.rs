@@ -4,6 +4,7 @@
 //! something which the hypervisor does not do yet:
 //! - XSAVE and all state behind it (AVX, FMA, F16C, XOP, FMA4, AVX2, AVX-512, VAES, VPCLMULQDQ, AVX-VNNI): only FXSAVE is switched;
 //! - the controls of speculation (IBRS, IBPB, STIBP, SSBD, PSFD, ARCH_CAPS, SBPB and their kin): no MSR_SPEC_CTRL is kept for a vCPU;
+//! - SEP: nothing enters a guest's sysenter handler (a 32-bit program of Linux would die of the instruction);
 //! - DBEXT (its mask registers are not switched), RTM and FFXSR.
 
 /// A word with these bits set.
@@ -17,8 +18,8 @@ const fn bits(numbers: &[u8]) -> u32 {
     word
 }
 
-/// Leaf 1, EDX (word 0): FPU DE TSC MSR PAE MCE CX8 APIC SEP MCA CMOV PAT CLFLUSH ACPI MMX FXSR SSE SSE2 SS.
-pub const LEAF_1_EDX: u32 = bits(&[0, 2, 4, 5, 6, 7, 8, 9, 11, 14, 15, 16, 19, 22, 23, 24, 25, 26, 27]);
+/// Leaf 1, EDX (word 0): FPU DE TSC MSR PAE MCE CX8 APIC MCA CMOV PAT CLFLUSH ACPI MMX FXSR SSE SSE2 SS.
+pub const LEAF_1_EDX: u32 = bits(&[0, 2, 4, 5, 6, 7, 8, 9, 14, 15, 16, 19, 22, 23, 24, 25, 26, 27]);
 /// Leaf 1, ECX (word 1): SSE3 PCLMULQDQ SSSE3 CX16 SSE4.1 SSE4.2 MOVBE POPCNT AESNI RDRAND.
 pub const LEAF_1_ECX: u32 = bits(&[0, 1, 9, 13, 19, 20, 22, 23, 25, 30]);
 /// Leaf 1, ECX: there is a hypervisor.

@@ -138,7 +138,7 @@ const ROWS: &[Row] = &[
     all(0xc000_0103, Read::TscAux, Write::TscAux),
     // EFER: SCE, LME, LMA, NXE.
     all(0xc000_0080, Read::Host(EFER_SHOWN, 0), Write::Unchanged),
-    all(0x277, Read::Value(PAT), Write::Only(PAT)),
+    all(0x277, Read::Value(PAT), Write::Fault),
     all(0x10, Read::Tsc, Write::Fault),
     // APIC base.
     all(0x1b, Read::ApicBase, Write::Fault),

@@ -94,7 +94,7 @@ pub(super) fn pending<M: Machine>(machine: &M, domain: &Domain, number: u32) -> 
 /// -EINVAL if the domain never had such a port. A port that is free is left alone, without an error.
 pub fn unmask<M: Machine>(hv: &mut Hypervisor<M>, owner: DomId, number: u32) -> Result<(), Errno> {
     let domain = hv.domains.get(owner).ok_or(Errno::SRCH)?;
-    let port = domain.events.port(number).ok_or(Errno::INVAL)?;
+    let port = domain.events.known_port(number).ok_or(Errno::INVAL)?;
     if matches!(port.binding, Binding::Free | Binding::Reserved) {
         return Ok(());
     }

@@ -17,7 +17,7 @@ use crate::machine::Machine;
 /// -ESRCH without such a domain, -EINVAL if it never had such a port.
 pub fn status<M: Machine>(hv: &Hypervisor<M>, owner: DomId, number: u32) -> Result<Status, Errno> {
     let domain = hv.domains.get(owner).ok_or(Errno::SRCH)?;
-    let port = domain.events.port(number).ok_or(Errno::INVAL)?;
+    let port = domain.events.known_port(number).ok_or(Errno::INVAL)?;
     let (status, u0, u1) = match port.binding {
         Binding::Free | Binding::Reserved => (STATUS_CLOSED, 0, 0),
         Binding::Unbound { remote } => (STATUS_UNBOUND, u32::from(remote), 0),
@@ -35,7 +35,7 @@ pub fn status<M: Machine>(hv: &Hypervisor<M>, owner: DomId, number: u32) -> Resu
 /// -EINVAL if the domain never had such a port.
 pub fn is_pending<M: Machine>(hv: &Hypervisor<M>, owner: DomId, number: u32) -> Result<bool, Errno> {
     let domain = hv.domains.get(owner).ok_or(Errno::SRCH)?;
-    let port = domain.events.port(number).ok_or(Errno::INVAL)?;
+    let port = domain.events.known_port(number).ok_or(Errno::INVAL)?;
     let open = !matches!(port.binding, Binding::Free | Binding::Reserved);
     Ok(open && pending(&hv.machine, domain, number))
 }

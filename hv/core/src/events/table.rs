@@ -12,6 +12,9 @@ use crate::machine::Machine;
 /// The highest port of a domain whose configuration does not say (`max_event_channels` of xl.cfg).
 pub const PORT_LIMIT_DEFAULT: u32 = 1023;
 
+/// How many ports a domain has from the beginning, as on Xen, where they are its first bucket.
+const ALWAYS: u32 = 64;
+
 /// How many buckets hold every port of the two-level ABI.
 const BUCKETS: usize = NR_CHANNELS_2L as usize / PORTS_PER_BUCKET;
 
@@ -67,6 +70,12 @@ impl DomainEvents {
         let port = port as usize;
         let bucket = self.buckets.get(port / PORTS_PER_BUCKET)?.as_deref()?;
         bucket.ports.get(port % PORTS_PER_BUCKET)
+    }
+
+    /// A port by number, in use or not, as a guest may ask about it: the first [`ALWAYS`] are there even before their bucket is.
+    pub fn known_port(&self, port: u32) -> Option<&Port> {
+        const CLOSED: Port = Port { binding: Binding::Free, vcpu: 0 };
+        self.port(port).or_else(|| (port < ALWAYS).then_some(&CLOSED))
     }
 
     /// A port by number.

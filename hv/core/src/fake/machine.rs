@@ -343,6 +343,10 @@ impl Machine for FakeMachine {
         self.timer.set(deadline);
     }
 
+    fn this_cpu(&self) -> CpuId {
+        0
+    }
+
     fn kick(&self, cpu: CpuId) {
         self.kicks.borrow_mut().push(cpu);
     }

@@ -22,16 +22,19 @@ struct End {
 /// Copies as the request says (`GNTTABOP_copy`).
 ///
 /// # Errors
-/// If either range leaves its page; those of using a grant; if a frame named directly is not the caller's (only the caller may be named
+/// If there is no such domain; if either range leaves its page; those of using a grant; if a frame named directly is not the caller's (only the caller may be named
 /// then, as `DOMID_SELF`), or the destination is not memory that its owner may write.
 #[inline]
 pub fn copy<M: Machine>(hv: &mut Hypervisor<M>, who: DomId, request: &Copy) -> Result<(), Refused> {
     let (source, dest, length) = (&request.source, &request.dest, usize::from(request.len));
-    if length == 0 {
-        return Ok(());
+    if [source, dest].iter().any(|end| end.domid != DOMID_SELF && hv.domains.get(end.domid).is_none()) {
+        return Err(Refused::BAD_DOMAIN);
     }
     if usize::from(source.offset) + length > PAGE_SIZE || usize::from(dest.offset) + length > PAGE_SIZE {
         return Err(Refused::BAD_COPY);
+    }
+    if length == 0 {
+        return Ok(());
     }
     let from = open(hv, who, source, request.flags & GNTCOPY_SOURCE_GREF != 0, false)?;
     let copied = open(hv, who, dest, request.flags & GNTCOPY_DEST_GREF != 0, true).map(|to| {

@@ -2,7 +2,7 @@
 
 use abi::Errno;
 use abi::event::{
-    AllocUnbound, BindInterdomain, BindIpi, BindVcpu, BindVirq, OP_ALLOC_UNBOUND, OP_BIND_INTERDOMAIN, OP_BIND_IPI, OP_BIND_PIRQ,
+    AllocUnbound, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, OP_ALLOC_UNBOUND, OP_BIND_INTERDOMAIN, OP_BIND_IPI, OP_BIND_PIRQ,
     OP_BIND_VCPU, OP_BIND_VIRQ, OP_CLOSE, OP_RESET, OP_SEND, OP_STATUS, OP_UNMASK, Port, Reset, Status,
 };
 
@@ -10,6 +10,9 @@ use crate::call::{Call, DOMID_SELF, Outcome};
 use crate::events;
 use crate::ids::DomId;
 use crate::machine::Machine;
+
+/// How many numbers of physical interrupts a domain knows, as on Xen, where they are nobody's by default.
+const PIRQS: u32 = 32;
 
 /// `EVTCHNOP_*` in RDI, the address of its structure in RSI. The FIFO operations are refused, so that guests use the two-level ABI.
 #[inline]
@@ -34,7 +37,7 @@ fn less_frequent<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome 
         OP_CLOSE => close(call, address).into(),
         OP_STATUS => status(call, address).into(),
         OP_RESET => reset(call, args),
-        OP_BIND_PIRQ => Errno::OPNOTSUPP.into(),
+        OP_BIND_PIRQ => bind_pirq(call, address).into(),
         _ => Errno::NOSYS.into(),
     }
 }
@@ -84,6 +87,12 @@ fn bind_ipi<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errn
     let owner = call.who.domain;
     request.port = events::bind_ipi(call.hv, owner, request.vcpu)?;
     answer(call, address, &request, owner, request.port)
+}
+
+/// No domain may have a physical interrupt by number.
+fn bind_pirq<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
+    let BindPirq { pirq, .. } = call.read(address)?;
+    Err(if pirq < PIRQS { Errno::PERM } else { Errno::INVAL })
 }
 
 fn bind_vcpu<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {

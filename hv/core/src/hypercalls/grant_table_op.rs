@@ -30,7 +30,8 @@ const VERSION: u32 = 1;
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let [operation, address, count, ..] = args;
     let (operation, count) = (operation as u32, count as u32);
-    if count > i32::MAX as u32 {
+    // Xen keeps in the upper bits how far a call has come: no guest sets them.
+    if count > i32::MAX as u32 || operation >= 1 << 12 {
         return Errno::INVAL.into();
     }
     let slice = count.min(SLICE);

@@ -3,6 +3,7 @@
 //! The table is what the guest ABI's documentation is checked against. A number without a row answers -ENOSYS.
 
 pub mod callback_op;
+pub mod compat;
 pub mod console_io;
 pub mod control;
 pub mod event_channel_op;
@@ -68,6 +69,7 @@ impl<M: Machine> Table<M> {
         row(number::STACK_SWITCH, "stack_switch", stack_switch::handler),
         row(number::SET_CALLBACKS, "set_callbacks", set_callbacks::handler),
         row(number::FPU_TASKSWITCH, "fpu_taskswitch", fpu_taskswitch::handler),
+        row(number::SCHED_OP_COMPAT, "sched_op_compat", compat::sched),
         row(number::SET_DEBUGREG, "set_debugreg", set_debugreg::handler),
         row(number::GET_DEBUGREG, "get_debugreg", get_debugreg::handler),
         row(number::UPDATE_DESCRIPTOR, "update_descriptor", update_descriptor::handler),
@@ -75,8 +77,10 @@ impl<M: Machine> Table<M> {
         row(number::MULTICALL, "multicall", multicall::handler),
         row(number::UPDATE_VA_MAPPING, "update_va_mapping", update_va_mapping::handler),
         row(number::SET_TIMER_OP, "set_timer_op", set_timer_op::handler),
+        row(number::EVENT_CHANNEL_OP_COMPAT, "event_channel_op_compat", compat::event_channel),
         row(number::XEN_VERSION, "xen_version", xen_version::handler),
         row(number::CONSOLE_IO, "console_io", console_io::handler),
+        row(number::PHYSDEV_OP_COMPAT, "physdev_op_compat", compat::physdev),
         row(number::GRANT_TABLE_OP, "grant_table_op", grant_table_op::handler),
         row(number::VM_ASSIST, "vm_assist", vm_assist::handler),
         row(number::UPDATE_VA_MAPPING_OTHERDOMAIN, "update_va_mapping_otherdomain", update_va_mapping::handler_other),

@@ -18,6 +18,8 @@ const SLICE: u64 = 8;
 /// read. The batch ends early, with what the call itself says, if a call leaves the caller's registers or the caller behind (XSA-213).
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let [list, count, ..] = args;
+    // An unsigned int in the header.
+    let count = u64::from(count as u32);
     for index in 0..count {
         let Ok(address) = Call::<M>::element(list, index, size_of::<MulticallEntry>()) else {
             return Errno::FAULT.into();

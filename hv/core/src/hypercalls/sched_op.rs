@@ -23,7 +23,7 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
             Outcome::Done(0)
         }
         OP_POLL => poll(call, address).into(),
-        OP_SHUTDOWN => shutdown(call, address).into(),
+        OP_SHUTDOWN => shutdown(call, address),
         OP_REMOTE_SHUTDOWN => remote_shutdown(call, address).into(),
         OP_SHUTDOWN_CODE => shutdown_code(call, address).into(),
         _ => Errno::NOSYS.into(),
@@ -57,13 +57,20 @@ fn arm_poll<M: Machine>(call: &mut Call<'_, M>, timeout: u64) {
 }
 
 /// The domain stops; should it be resumed, this returns 0 or what the control domain wrote into RAX.
-fn shutdown<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {
-    let Shutdown { reason } = call.read(address)?;
-    match reason & 0xff {
+fn shutdown<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Outcome {
+    match call.read::<Shutdown>(address) {
+        Ok(Shutdown { reason }) => shut_down(call, reason as u8),
+        Err(fault) => Errno::from(fault).into(),
+    }
+}
+
+/// The same with the reason itself.
+pub(super) fn shut_down<M: Machine>(call: &mut Call<'_, M>, reason: u8) -> Outcome {
+    match u32::from(reason) {
         SHUTDOWN_CRASH => call.hv.crash_domain(call.who.domain, format_args!("it said so itself")),
         reason => call.hv.shut_down(call.who.domain, reason),
     }
-    Ok(())
+    Outcome::Done(0)
 }
 
 fn remote_shutdown<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {

@@ -3,7 +3,7 @@
 use abi::context::VcpuGuestContext;
 use abi::errno::Errno;
 use abi::vcpu::{
-    OP_DOWN, OP_GET_RUNSTATE_INFO, OP_INITIALISE, OP_IS_UP, OP_REGISTER_RUNSTATE_MEMORY_AREA, OP_REGISTER_VCPU_INFO,
+    OP_DOWN, OP_GET_PHYSID, OP_GET_RUNSTATE_INFO, OP_INITIALISE, OP_IS_UP, OP_REGISTER_RUNSTATE_MEMORY_AREA, OP_REGISTER_VCPU_INFO,
     OP_REGISTER_VCPU_TIME_MEMORY_AREA, OP_SET_PERIODIC_TIMER, OP_SET_SINGLESHOT_TIMER, OP_STOP_PERIODIC_TIMER, OP_STOP_SINGLESHOT_TIMER,
     OP_UP, RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer,
 };
@@ -20,8 +20,8 @@ use crate::mm::walk::is_guest_address;
 /// The shortest and the longest period of a periodic timer, in nanoseconds (1 ms, and 2^50 ns as for one-shot timers).
 const PERIODS: core::ops::RangeInclusive<u64> = 1_000_000..=1 << 50;
 
-/// `VCPUOP_*` in RDI, the vCPU's number in RSI, the address of the operation's structure in RDX. Physical numbers and NMIs are refused
-/// (-ENOSYS).
+/// `VCPUOP_*` in RDI, the vCPU's number in RSI, the address of the operation's structure in RDX. Physical numbers (-EINVAL) and NMIs
+/// (-ENOSYS) are refused.
 #[inline]
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let [operation, number, address, ..] = args;
@@ -54,6 +54,8 @@ fn perform<M: Machine>(call: &mut Call<'_, M>, who: VcpuRef, operation: u32, add
         OP_STOP_SINGLESHOT_TIMER => call.hv.stop_singleshot(who),
         OP_REGISTER_VCPU_INFO => register_vcpu_info(call, who, address)?,
         OP_REGISTER_VCPU_TIME_MEMORY_AREA => register_time_area(call, who, address)?,
+        // The numbers of processors are for a domain whose vCPUs are bound to them.
+        OP_GET_PHYSID => return Err(Errno::INVAL),
         _ => return Err(Errno::NOSYS),
     }
     Ok(0)
@@ -62,12 +64,12 @@ fn perform<M: Machine>(call: &mut Call<'_, M>, who: VcpuRef, operation: u32, add
 /// Gives another vCPU its first state. Validating its page tables may take several slices.
 #[inline(never)]
 fn initialise<M: Machine>(call: &mut Call<'_, M>, who: VcpuRef, args: [u64; 5]) -> Outcome {
-    if call.hv.vcpu(who).is_some_and(|vcpu| vcpu.initialised) {
-        return Errno::EXIST.into();
-    }
     let mut context = VcpuGuestContext::new_zeroed();
     if call.hv.machine.copy_from_guest(args[2], context.as_mut_bytes()).is_err() {
         return Errno::FAULT.into();
+    }
+    if call.hv.vcpu(who).is_some_and(|vcpu| vcpu.initialised) {
+        return Errno::EXIST.into();
     }
     match try_set(call.hv, who, &context) {
         Ok(()) => Outcome::Done(0),

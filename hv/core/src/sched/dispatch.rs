@@ -27,9 +27,6 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// The end of the slice is in `cpus[cpu].slice_end`: the shell arms its timer for [`Hypervisor::next_deadline`] afterwards.
     pub fn schedule(&mut self, cpu: CpuId, now: u64) -> Next {
-        if let Some(who) = self.runs_on(cpu, now) {
-            return Next::Run(who);
-        }
         self.stop(cpu, now);
         let chosen = choose(&mut self.scheduler, &mut self.domains, cpu, now);
         let state = &mut self.cpus[cpu];
@@ -39,18 +36,6 @@ impl<M: Machine> Hypervisor<M> {
         state.running = chosen.map(|(who, _)| who);
         state.slice_end = chosen.map_or(u64::MAX, |(_, slice)| now.saturating_add(slice));
         chosen.map_or(Next::Idle, |(who, _)| Next::Run(who))
-    }
-
-    /// Who runs on since nothing has happened but that the slice ends sooner.
-    fn runs_on(&mut self, cpu: CpuId, now: u64) -> Option<VcpuRef> {
-        let state = &mut self.cpus[cpu];
-        let sooner = core::mem::take(&mut state.sooner) && now < state.slice_end;
-        let who = state.running.filter(|_| sooner)?;
-        if !self.may_run(who) {
-            return None;
-        }
-        self.cpus[cpu].reschedule = false;
-        Some(who)
     }
 
     /// Ends the turn of whoever runs on `cpu`: charges the time, and queues it again if it may run on.

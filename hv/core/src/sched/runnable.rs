@@ -83,33 +83,32 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Makes a CPU choose who runs before it returns to a guest.
     pub fn choose_anew(&mut self, cpu: CpuId) {
-        self.look_at(cpu, false);
-    }
-
-    /// Makes a CPU ask the scheduler before it returns to a guest: who is to run, or only when to choose.
-    fn look_at(&mut self, cpu: CpuId, sooner: bool) {
         if let Some(state) = self.cpus.get_mut(cpu) {
             state.reschedule = true;
-            state.sooner = sooner;
             self.machine.kick(cpu);
         }
     }
 
-    /// Interrupts the CPU that should run a vCPU which has just become ready: an idle one, else one whose vCPU it preempts, else the one where it
-    /// is to do so soonest.
+    /// Interrupts the CPU that should run a vCPU which has just become ready: an idle one, else one whose vCPU it preempts.
     fn find_cpu_for(&mut self, who: VcpuRef, now: u64) {
-        let active = || self.cpus.iter().enumerate().take_while(|(_, cpu)| cpu.active).filter(|(_, cpu)| !cpu.reschedule || cpu.sooner);
+        let active = || self.cpus.iter().enumerate().take_while(|(_, cpu)| cpu.active).filter(|(_, cpu)| !cpu.reschedule);
         if let Some((idle, _)) = active().find(|(_, cpu)| cpu.running.is_none()) {
             return self.choose_anew(idle);
         }
         let when = |cpu: &Cpu| Some(cpu.since.saturating_add(self.scheduler.preempts(who, cpu.running?, now.saturating_sub(cpu.since))?));
-        match active().filter_map(|(cpu, state)| Some((when(state)?, cpu))).min() {
-            Some((at, cpu)) if at <= now => self.choose_anew(cpu),
-            Some((at, cpu)) if at < self.cpus[cpu].slice_end => {
-                self.cpus[cpu].slice_end = at;
-                self.look_at(cpu, true);
-            }
-            _ => {}
+        let chosen = active().find_map(|(cpu, state)| Some((cpu, when(state)?)));
+        if let Some((cpu, at)) = chosen {
+            self.give_up_at(cpu, at, now);
+        }
+    }
+
+    /// Has a CPU choose anew at a time, or at once if that has passed, or if its timer cannot be set from here.
+    fn give_up_at(&mut self, cpu: CpuId, at: u64, now: u64) {
+        if at <= now || cpu != self.machine.this_cpu() {
+            self.choose_anew(cpu);
+        } else if at < self.cpus[cpu].slice_end {
+            self.cpus[cpu].slice_end = at;
+            self.arm_timer(cpu);
         }
     }
 }

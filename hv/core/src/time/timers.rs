@@ -68,9 +68,11 @@ impl<M: Machine> Hypervisor<M> {
     #[inline]
     pub fn next_deadline(&self, cpu: CpuId) -> Option<u64> {
         let state = self.cpus.get(cpu)?;
-        let slice = state.running.map(|_| state.slice_end);
-        let tick = state.running.and_then(|who| self.vcpu(who)).and_then(|vcpu| vcpu.time.next_tick());
-        [slice, tick, self.timers.earliest()].into_iter().flatten().min()
+        let timers = self.timers.earliest();
+        let Some(who) = state.running else { return timers };
+        let slice = timers.map_or(state.slice_end, |timers| timers.min(state.slice_end));
+        let tick = self.vcpu(who).and_then(|vcpu| vcpu.time.next_tick());
+        Some(tick.map_or(slice, |tick| tick.min(slice)))
     }
 
     /// Asks the machine for the interrupt that this CPU, which must be `cpu`, needs next. After `schedule`, and after timers changed. One

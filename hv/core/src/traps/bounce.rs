@@ -26,15 +26,15 @@ pub struct Target {
     pub mask_events: bool,
 }
 
-/// Masks upcalls if asked to; true if they were masked before.
+/// Masks upcalls if asked to; the mask as it was before, not 0 if they were masked: the guest may have put any value there.
 #[inline]
-pub fn swap_upcall_mask<M: Machine>(machine: &M, vcpu: &Vcpu, mask: bool) -> bool {
+pub fn swap_upcall_mask<M: Machine>(machine: &M, vcpu: &Vcpu, mask: bool) -> u8 {
     if vcpu.info_mfn == 0 {
-        return true;
+        return 1;
     }
     let word = machine.word(Mfn(vcpu.info_mfn), vcpu.info_offset as usize / 8);
-    let before = word.load(Ordering::Relaxed) & 0xff00 != 0;
-    if mask && !before {
+    let before = (word.load(Ordering::Relaxed) >> 8) as u8;
+    if mask && before == 0 {
         word.fetch_or(0x100, Ordering::Relaxed);
     }
     before
@@ -68,7 +68,7 @@ pub fn bounce<M: Machine>(
     let masked = swap_upcall_mask(machine, vcpu, target.mask_events);
     let cs = u64::from(if from_kernel { regs.cs & !3 } else { regs.cs }) | u64::from(masked) << 32;
     let iopl = if vcpu.shows_iopl { u64::from(vcpu.iopl) } else { 0 };
-    let flags = regs.rflags & !(IF | IOPL) | iopl | if masked { 0 } else { IF };
+    let flags = regs.rflags & !(IF | IOPL) | iopl | if masked != 0 { 0 } else { IF };
     let (rcx, r11, rip, rsp, ss) = (regs.rcx, regs.r11, regs.rip, regs.rsp, u64::from(regs.ss));
     let bottom = match between {
         Between::Nothing => push(machine, stack, [rcx, r11, rip, cs, flags, rsp, ss]),

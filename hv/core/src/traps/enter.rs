@@ -1,6 +1,6 @@
 //! The doors from the shell: a system call, an exception.
 
-use super::{deliver, exception, quiet};
+use super::{deliver, exception, privileged, quiet};
 use crate::call::{Call, Outcome};
 use crate::hypercalls::{self, iret};
 use crate::machine::Machine;
@@ -42,7 +42,11 @@ fn hypercall<M: Machine>(call: &mut Call<'_, M>) {
     let regs = &*call.regs;
     let (number, args) = (regs.rax, [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8]);
     match hypercalls::dispatch(call, number, args) {
-        Outcome::Done(value) => call.regs.rax = value as u64,
+        Outcome::Done(value) => {
+            call.regs.rax = value as u64;
+            // Xen returns by SYSRET, behind which the processor traps at once: the call is one step.
+            privileged::single_step(call);
+        }
         Outcome::Again(args) => again(call, args),
         Outcome::Replaced | Outcome::Gone => {}
     }

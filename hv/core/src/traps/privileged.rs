@@ -41,6 +41,7 @@ pub fn general_protection<M: Machine>(call: &mut Call<'_, M>, error_code: u32) {
     match action {
         Action::Bounce => deliver_trap(call, GENERAL_PROTECTION, error_code),
         Action::Interrupt(vector) => interrupt(call, &insn, vector, privilege),
+        Action::ReadDr(4 | 5) | Action::WriteDr(4 | 5, _) if call.vcpu().cr4 & cr::CR4_DE != 0 => deliver_trap(call, INVALID_OPCODE, 0),
         action => match perform(call, action) {
             Ok(reply) => {
                 privop::complete(&insn, &mut frame(call).0, reply);
@@ -66,13 +67,20 @@ pub fn invalid_opcode<M: Machine>(call: &mut Call<'_, M>) {
 }
 
 /// A guest that single-steps is owed its #DB after an emulated instruction, too.
+#[inline(always)]
 pub fn single_step<M: Machine>(call: &mut Call<'_, M>) {
     const TRAP_FLAG: u64 = 1 << 8;
-    const SINGLE_STEP: u64 = 1 << 14;
     if call.regs.rflags & TRAP_FLAG != 0 {
-        call.vcpu().debug[6] |= SINGLE_STEP;
-        deliver_trap(call, DEBUG, 0);
+        stepped(call);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn stepped<M: Machine>(call: &mut Call<'_, M>) {
+    const SINGLE_STEP: u64 = 1 << 14;
+    call.vcpu().debug[6] |= SINGLE_STEP;
+    deliver_trap(call, DEBUG, 0);
 }
 
 fn privilege<M: Machine>(call: &mut Call<'_, M>) -> Privilege {

@@ -29,7 +29,7 @@ fn efer_and_pat_keep_their_values() {
     assert_eq!(read(0xc000_0080, &INTEL), MsrRead::Host { and: 0xd01, or: 0 });
     assert_eq!(write(0xc000_0080, 0x500, &INTEL), MsrWrite::IfUnchanged { and: 0xd01, or: 0 });
     assert_eq!(read(0x277, &INTEL), MsrRead::Value(PAT));
-    assert_eq!(write(0x277, PAT, &INTEL), MsrWrite::Ignore);
+    assert_eq!(write(0x277, PAT, &INTEL), MsrWrite::Fault);
     assert_eq!(write(0x277, PAT ^ 1, &INTEL), MsrWrite::Fault);
 }
 
