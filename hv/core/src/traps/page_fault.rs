@@ -10,7 +10,7 @@ use super::fetch::Code;
 use super::registers::Frame;
 use crate::call::Call;
 use crate::emulate::{decode, ptwr};
-use crate::ids::Mfn;
+use crate::ids::{DOM0, Mfn};
 use crate::machine::Machine;
 use crate::mm::{Stop, ldt};
 
@@ -72,7 +72,8 @@ fn settle<M: Machine>(call: &mut Call<'_, M>) {
 /// Carries out a guest kernel's write to one of its own L1 tables; false if it is not that.
 #[inline(never)]
 fn emulate_write<M: Machine>(call: &mut Call<'_, M>, address: u64) -> bool {
-    let assist = call.domain().assists >> TYPE_WRITABLE_PAGETABLES & 1 != 0;
+    // Xen's first domain need not ask for it.
+    let assist = call.who.domain == DOM0 || call.domain().assists >> TYPE_WRITABLE_PAGETABLES & 1 != 0;
     let vcpu = call.vcpu();
     if !assist || !vcpu.in_kernel {
         return false;

@@ -95,10 +95,14 @@ fn frame<'a, M: Machine>(call: &'a mut Call<'_, M>) -> (Frame<'a>, &'a M) {
     (Frame { regs: call.regs, fs_base, gs_base }, &call.hv.machine)
 }
 
+/// The interrupt by which 32-bit programs call their kernel: Xen enters its handler at once, without a look at the gate's DPL.
+const SYSTEM_CALL: u8 = 0x80;
+
 /// INT n. QEMU 7.2 gets the error code of the refused gate wrong, so it is computed here.
 fn interrupt<M: Machine>(call: &mut Call<'_, M>, insn: &Insn, vector: u8, privilege: Privilege) {
     let trap = call.vcpu().traps[usize::from(vector)];
-    if trap.address != 0 && privilege.may_interrupt(trap.flags & abi::trap::FLAGS_DPL_MASK) {
+    let open = vector == SYSTEM_CALL || privilege.may_interrupt(trap.flags & abi::trap::FLAGS_DPL_MASK);
+    if trap.address != 0 && open {
         privop::retire(insn, &mut frame(call).0);
         return raise(call, vector, Between::Nothing);
     }

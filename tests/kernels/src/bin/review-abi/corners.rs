@@ -6,9 +6,11 @@ use core::mem::offset_of;
 use domus_test_kernels::report::{Check, Outcome};
 use domus_test_kernels::scratch::{PAGE, address, leaf, update};
 use domus_test_kernels::{caught, holds, same, trap, user, user_code};
-use pv_guest_sdk::abi::hypercall::{SET_DEBUGREG, XEN_VERSION};
+use pv_guest_sdk::abi::hypercall::{SET_DEBUGREG, SET_TRAP_TABLE, XEN_VERSION};
 use pv_guest_sdk::abi::layout::MACH2PHYS_VIRT_START;
+use pv_guest_sdk::abi::segment::FLAT_KERNEL_CS;
 use pv_guest_sdk::abi::shared_info::VcpuInfo;
+use pv_guest_sdk::abi::trap::{FLAGS_MASK_EVENTS, TrapInfo};
 use pv_guest_sdk::{BootInfo, events, hypercall};
 
 pub const CHECKS: &[Check] = &[
@@ -17,6 +19,7 @@ pub const CHECKS: &[Check] = &[
     ("with CR4.DE there are no debug registers 4 and 5", no_old_names),
     ("the PAT cannot be written, not even with what it holds", pat),
     ("SYSENTER is not offered", no_sysenter),
+    ("int 0x80 goes through its gate whatever DPL that has", software_interrupt),
     ("user mode does not see whose the machine's frames are", hidden_from_user_mode),
 ];
 
@@ -88,6 +91,7 @@ fn no_sysenter() -> Outcome {
 }
 
 user_code! {
+    user_int80: "int 0x80", "ud2";
     user_read: "mov rax, [rdi]", "ret";
 }
 
@@ -96,5 +100,31 @@ fn hidden_from_user_mode() -> Outcome {
     // Not present, read, from user mode.
     same!(trap.map(|trap| (trap.kind(), trap.cr2)), Some(((14, 4), MACH2PHYS_VIRT_START)));
     holds!(caught!("mov {}, [{}]", out(reg) _, in(reg) MACH2PHYS_VIRT_START).is_none());
+    Ok(())
+}
+
+fn software_interrupt() -> Outcome {
+    unsafe extern "C" {
+        fn __pv_software_interrupt();
+    }
+    let set = |dpl: u8| {
+        let gate = TrapInfo {
+            vector: 0x80,
+            flags: dpl | FLAGS_MASK_EVENTS,
+            cs: FLAT_KERNEL_CS,
+            address: __pv_software_interrupt as *const () as u64,
+            ..TrapInfo::default()
+        };
+        let mut table = [gate, TrapInfo::default()];
+        // SAFETY: the SDK's own entry point.
+        unsafe { hypercall::call(SET_TRAP_TABLE, [table.as_mut_ptr() as u64, 0, 0, 0, 0]) }
+    };
+    for dpl in [0, 1, 2] {
+        same!(set(dpl), Ok(0));
+        let (from_user, from_kernel) = (user::trap(user_int80), trap!("int 0x80"));
+        same!(set(3), Ok(0));
+        same!((dpl, from_user.kind(), from_kernel.kind()), (dpl, (0x80, 0), (0x80, 0)));
+        same!(from_user.frame.rip, user_int80 as *const () as u64 + 2);
+    }
     Ok(())
 }
