@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use domus_harness::xen::Ending;
 use serde_json::json;
 
@@ -23,9 +23,7 @@ const PREFIX: &str = "domus-bench:";
 /// # Errors
 /// When the bench kernel does not exist, does not end well, or measures nothing.
 pub fn run(workspace: &Workspace, options: &cli::Bench) -> Result<u8> {
-    let kernels = compile::kernels(workspace)?;
-    let kernel = kernels.into_iter().find(|kernel| kernel.name == "bench");
-    let kernel = kernel.context("there is no kernel `bench` in tests/kernels")?.path;
+    let kernel = compile::measuring_kernel(workspace, "bench")?;
     let hypervisors = Hypervisors::prepare(workspace)?;
     let xen = during("measuring on Xen", || hypervisors.on_xen(&kernel, SETUP))?;
     if !matches!(xen.ending, Some(Ending::PowerOff | Ending::Reboot)) {

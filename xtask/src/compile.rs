@@ -47,7 +47,7 @@ pub struct Program {
 /// # Errors
 /// When it does not compile.
 pub fn hypervisor(workspace: &Workspace) -> Result<PathBuf> {
-    one(programs(workspace, Kind::Hypervisor, &["-p", "domus-hv"])?, "domus-hv")
+    one(programs(cargo(workspace, Kind::Hypervisor, "build")?, &["-p", "domus-hv"])?, "domus-hv")
 }
 
 /// Dom0.
@@ -55,7 +55,7 @@ pub fn hypervisor(workspace: &Workspace) -> Result<PathBuf> {
 /// # Errors
 /// When it does not compile.
 pub fn dom0(workspace: &Workspace) -> Result<PathBuf> {
-    one(programs(workspace, Kind::Guest, &["-p", "domus-dom0"])?, "domus-dom0")
+    one(programs(cargo(workspace, Kind::Guest, "build")?, &["-p", "domus-dom0"])?, "domus-dom0")
 }
 
 /// The SDK's examples, sorted by name.
@@ -63,7 +63,7 @@ pub fn dom0(workspace: &Workspace) -> Result<PathBuf> {
 /// # Errors
 /// When they do not compile.
 pub fn examples(workspace: &Workspace) -> Result<Vec<Program>> {
-    programs(workspace, Kind::Guest, &["-p", "pv-guest-sdk", "--features", "alloc,block", "--examples"])
+    programs(plain(workspace)?, &["-p", "pv-guest-sdk", "--features", "alloc,block", "--examples"])
 }
 
 /// The test kernels, sorted by name.
@@ -74,7 +74,35 @@ pub fn kernels(workspace: &Workspace) -> Result<Vec<Program>> {
     if !workspace.root.join("tests/kernels/Cargo.toml").exists() {
         bail!("there is no tests/kernels in this tree");
     }
-    programs(workspace, Kind::Guest, &["-p", KERNELS, "--bins"])
+    programs(plain(workspace)?, &["-p", KERNELS, "--bins"])
+}
+
+/// A kernel of [`KERNELS`] that measures: optimised as what it measures is.
+///
+/// # Errors
+/// When there is none of this name, or it does not compile.
+pub fn measuring_kernel(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    one(programs(cargo(workspace, Kind::Guest, "build")?, &["-p", KERNELS, "--bin", name])?, name)
+}
+
+/// The names of a package's targets of one kind (`bin`, `example`), sorted. Nothing is compiled for it.
+///
+/// # Errors
+/// When cargo cannot read the workspace.
+pub fn names(workspace: &Workspace, package: &str, kind: &str) -> Result<Vec<String>> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&workspace.root).args(["metadata", "--no-deps", "--format-version=1"]);
+    let metadata = command::output(&mut cargo)?;
+    parse_names(&metadata, package, kind).context("what cargo says of the workspace is not understood")
+}
+
+fn parse_names(metadata: &str, package: &str, kind: &str) -> Option<Vec<String>> {
+    let metadata: Value = serde_json::from_str(metadata).ok()?;
+    let package = metadata["packages"].as_array()?.iter().find(|found| found["name"] == package)?;
+    let targets = package["targets"].as_array()?.iter().filter(|target| target["kind"][0] == kind);
+    let mut names: Vec<_> = targets.filter_map(|target| Some(target["name"].as_str()?.to_owned())).collect();
+    names.sort();
+    Some(names)
 }
 
 /// All of it, for people who only want to know whether it compiles.
@@ -108,6 +136,13 @@ pub fn cargo(workspace: &Workspace, kind: Kind, subcommand: &str) -> Result<Comm
     Ok(cargo)
 }
 
+/// `cargo build` for many small guests. Optimising each whole at its link takes three quarters of the time, and nothing that they show needs it.
+fn plain(workspace: &Workspace) -> Result<Command> {
+    let mut cargo = cargo(workspace, Kind::Guest, "build")?;
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off");
+    Ok(cargo)
+}
+
 fn toolchain() -> Result<Toolchain> {
     thread_local! {
         static FOUND: std::cell::RefCell<Option<Toolchain>> = const { std::cell::RefCell::new(None) };
@@ -120,12 +155,12 @@ fn toolchain() -> Result<Toolchain> {
     Ok(found)
 }
 
-fn programs(workspace: &Workspace, kind: Kind, what: &[&str]) -> Result<Vec<Program>> {
+fn programs(mut cargo: Command, what: &[&str]) -> Result<Vec<Program>> {
     if progress::is_captured() {
         // What cargo says of its progress is not seen then.
         say(&format!("compiling {}", what.join(" ")));
     }
-    let programs = executables(cargo(workspace, kind, "build")?.args(what))?;
+    let programs = executables(cargo.args(what))?;
     if programs.is_empty() {
         say(&format!("{} has nothing to run", what.join(" ")));
     }
@@ -179,5 +214,14 @@ mod tests {
         );
         let hello = Program { name: "hello".into(), path: "/t/hello".into() };
         assert_eq!(parse_artifacts(messages), [hello]);
+    }
+
+    #[test]
+    fn names_are_found_in_cargos_metadata() {
+        let metadata = r#"{"packages":[{"name":"a","targets":[]},{"name":"b","targets":[{"kind":["bin"],"name":"y"},{"kind":["lib"],"name":"b"},
+            {"kind":["bin"],"name":"x"}]}]}"#;
+        assert_eq!(parse_names(metadata, "b", "bin").unwrap(), ["x", "y"]);
+        assert_eq!(parse_names(metadata, "c", "bin"), None);
+        assert_eq!(parse_names("{}", "b", "bin"), None);
     }
 }

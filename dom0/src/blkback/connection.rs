@@ -31,7 +31,7 @@ pub struct Ends {
 }
 
 /// How long a front end has to notice that its disk is gone, in nanoseconds. Linux needs a few milliseconds when it runs.
-const GRACE: u64 = 3_000_000_000;
+pub const GRACE: u64 = 3_000_000_000;
 /// How often is looked whether it has, in nanoseconds: closing an event channel tells nobody.
 const LOOK: u64 = 10_000_000;
 

@@ -92,6 +92,11 @@ pub fn check_free(domid: DomId, vdev: &Vdev) -> Result<(), String> {
     }
 }
 
+/// Waits until a domain has noticed that it has lost a former disk of this name; otherwise it would not notice that it gets one.
+pub async fn former_gone(domid: DomId, vdev: &Vdev) {
+    nodes::former_gone(domid, vdev.number).await;
+}
+
 /// The devices of a domain, by their numbers.
 fn of(domid: DomId) -> Vec<Rc<Device>> {
     DEVICES.with(|devices| devices.range((domid, 0)..=(domid, u32::MAX)).map(|(_, device)| device.clone()).collect())

@@ -4,13 +4,17 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use abi::DomId;
-use abi::xenbus::UNKNOWN;
+use abi::xenbus::{CLOSED, UNKNOWN};
 use dom0_core::blkback::connect::{self, Connection};
 use dom0_core::blkback::features::Node;
 use dom0_core::config::DiskSpec;
 use dom0_core::toolstack::{backend, backends, disk_nodes, frontend};
+use dom0_core::xenstore::Server;
+use embassy_futures::select::select;
 
+use super::connection::GRACE;
 use crate::domains::xenstored;
+use crate::hal::timer;
 
 /// Makes both ends' nodes.
 ///
@@ -23,7 +27,12 @@ pub fn add(domid: DomId, spec: &DiskSpec) -> Result<(), String> {
 /// Removes both ends' nodes, and the folder of the domain's disks with the last.
 pub fn remove(domid: DomId, number: u32) {
     xenstored::with(|server| {
-        server.remove(&frontend(domid, number));
+        let front = frontend(domid, number);
+        if server.read(&front).is_some() {
+            let closed = state(server, &front) == CLOSED;
+            server.remove(&front);
+            server.note_gone(domid, &front, closed);
+        }
         server.remove(&backend(domid, number));
         if server.list(&backends(domid)).is_some_and(|left| left.is_empty()) {
             server.remove(&backends(domid));
@@ -31,10 +40,22 @@ pub fn remove(domid: DomId, number: u32) {
     });
 }
 
+/// Waits until the domain has noticed that a former disk of this number is gone, for as long as a guest may take that runs at all: not every front
+/// end looks.
+pub async fn former_gone(domid: DomId, number: u32) {
+    let front = frontend(domid, number);
+    select(xenstored::noticed(domid, &front), timer::sleep(GRACE)).await;
+    xenstored::with(|server| server.forget_gone(domid, &front));
+}
+
 /// The front end's state; unknown if it says none.
 pub fn their_state(domid: DomId, number: u32) -> u32 {
-    let path = frontend(domid, number) + "/state";
-    xenstored::with(|server| str::from_utf8(server.read(&path)?).ok()?.trim_end_matches('\0').trim().parse().ok()).unwrap_or(UNKNOWN)
+    xenstored::with(|server| state(server, &frontend(domid, number)))
+}
+
+fn state(server: &Server, front: &str) -> u32 {
+    let said = server.read(&format!("{front}/state")).and_then(|value| str::from_utf8(value).ok());
+    said.and_then(|value| value.trim_end_matches('\0').trim().parse().ok()).unwrap_or(UNKNOWN)
 }
 
 /// What the front end says of its rings.

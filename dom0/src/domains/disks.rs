@@ -44,6 +44,7 @@ async fn attach_to(domain: &DomainRef, disk: &DiskSpec) -> Result {
 /// Gives a domain a disk.
 pub async fn attach(domid: DomId, name: &str, disk: &DiskSpec) -> Result {
     blkback::check_free(domid, &disk.vdev).map_err(|why| Error::about(name, why))?;
+    blkback::former_gone(domid, &disk.vdev).await;
     let access = if disk.read_only { Access::Read } else { Access::Write };
     let holder = claims::holder(name, &disk.vdev.name);
     let opened = storage::open(&disk.target, disk.format, access, &holder).await;

@@ -53,7 +53,7 @@ struct Service {
 static SERVICE: IrqMutex<Option<Service>> = IrqMutex::new(None);
 static READY: ReadyPorts = ReadyPorts::new();
 
-/// Rung when a watch of Dom0's own has fired.
+/// Rung when a watch of Dom0's own has fired, or a domain has noticed that a node is gone.
 static FIRED: Bell = Bell::new();
 
 fn with_service<T>(act: impl FnOnce(&mut Service) -> T) -> T {
@@ -121,6 +121,11 @@ impl Drop for Watch {
     }
 }
 
+/// Waits until a domain has noticed that a node of its own has gone.
+pub async fn noticed(domid: DomId, path: &str) {
+    FIRED.wait_for(|| with(|server| (!server.is_unnoticed(domid, path)).then_some(()))).await;
+}
+
 /// Begins to serve a new domain: its ring's frame, and its port, which waits for us.
 pub fn attach(domid: DomId, frame: u64, remote_port: Port) -> Result {
     let ring = StoreRing::map(domid, frame)?;
@@ -186,6 +191,9 @@ impl Service {
     /// Serves a request; whether there was one. Ends the connection of a client that turns out not to keep to the protocol.
     fn serve(&mut self) -> bool {
         let Some(conn) = self.server.step_by(time::now) else { return false };
+        if self.server.take_noticed() {
+            FIRED.ring();
+        }
         if self.server.is_broken(conn)
             && let Some(domid) = self.by_conn.get(&conn).copied()
             && self.links.get(&domid).is_some_and(|link| !link.broken)

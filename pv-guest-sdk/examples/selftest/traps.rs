@@ -49,8 +49,11 @@ fn page_fault() {
         ERROR.store(frame.error_code, Ordering::Relaxed);
         frame.rip = frame.rbx;
     });
-    // SAFETY: nothing is mapped there, so the store faults, and the handler goes on at label 2.
-    unsafe { asm!("lea r15, [rip + 2f]", "xchg rbx, r15", "mov byte ptr [{0}], 1", "2:", "xchg rbx, r15", in(reg) address, out("r15") _) };
+    // SAFETY: nothing is mapped there, so the store faults, and the handler goes on at label 2. The address must not be in RBX, which a free choice of
+    // the register allows.
+    unsafe {
+        asm!("lea r15, [rip + 2f]", "xchg rbx, r15", "mov byte ptr [rcx], 1", "2:", "xchg rbx, r15", in("rcx") address, out("r15") _)
+    };
     assert_eq!(SEEN.load(Ordering::Relaxed), address);
     // Not present, a write, from the guest's kernel.
     assert_eq!(ERROR.load(Ordering::Relaxed), 2);

@@ -64,6 +64,8 @@ unsafe extern "C" {
 global_asm!(
     r#"
     .pushsection .text.probe, "ax", @progbits
+    # Generic callers are compiled in the kernel's own crate.
+    .globl probe_call
     probe_call:
         push rbx
         push rbp

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use domus_harness::disk::Disk;
 use domus_harness::machine::{Machine, Serial};
 use domus_harness::supervise::{Ended, Input, Plan};
@@ -45,8 +45,7 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 /// When one of the two does not run, or measures nothing.
 pub fn run(workspace: &Workspace, options: &cli::BenchDisk) -> Result<u8> {
     deps::qemu()?;
-    let kernel = compile::kernels(workspace)?.into_iter().find(|kernel| kernel.name == KERNEL);
-    let kernel = kernel.with_context(|| format!("there is no test kernel {KERNEL}"))?.path;
+    let kernel = compile::measuring_kernel(workspace, KERNEL)?;
     let scratch = temporary().prefix("bench-disk-").tempdir_in(workspace.out()?)?;
     let setup = Setup { workspace, folder: scratch.path(), kernel: &kernel, icount: options.icount };
     let (xen, domus) = (on_xen(&setup)?, on_domus(&setup)?);

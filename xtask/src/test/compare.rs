@@ -19,13 +19,14 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     if !suite.wants("examples") {
         return;
     }
+    if suite.lists() {
+        let examples = suite.prepare("examples", || compile::names(workspace, "pv-guest-sdk", "example")).unwrap_or_default();
+        let names = |name: &String| [format!("examples/{name}"), format!("examples/{name}/xen")];
+        return examples.iter().flat_map(names).for_each(|name| suite.name(&name));
+    }
     let Some(examples) = suite.prepare("examples", || compile::examples(workspace)) else {
         return;
     };
-    if suite.lists() {
-        let names = |example: &Program| [format!("examples/{}", example.name), format!("examples/{}/xen", example.name)];
-        return examples.iter().flat_map(names).for_each(|name| suite.name(&name));
-    }
     let Some(hypervisors) = suite.prepare("examples", || Hypervisors::prepare(workspace)) else {
         return;
     };

@@ -36,20 +36,23 @@ pub fn steps(workspace: &Workspace, suite: &mut Suite<'_>) {
     if !suite.wants("kernels") {
         return;
     }
+    let (domus, xen) = (|name: &str| format!("kernels/{name}"), |name: &str| format!("kernels/{name}/xen"));
+    let is_test = |name: &str| !NO_TESTS.contains(&name) && !name.starts_with(FOR_SESSIONS);
+    if suite.lists() {
+        let names = suite.prepare("kernels", || compile::names(workspace, compile::KERNELS, "bin")).unwrap_or_default();
+        let tests = names.iter().filter(|name| is_test(name));
+        return tests.flat_map(|name| [domus(name), xen(name)]).for_each(|name| suite.name(&name));
+    }
     let Some(mut kernels) = suite.prepare("kernels", || compile::kernels(workspace)) else {
         return;
     };
-    kernels.retain(|kernel| !NO_TESTS.contains(&kernel.name.as_str()) && !kernel.name.starts_with(FOR_SESSIONS));
-    let (domus, xen) = (|kernel: &Program| format!("kernels/{}", kernel.name), |kernel: &Program| format!("kernels/{}/xen", kernel.name));
-    if suite.lists() {
-        return kernels.iter().flat_map(|kernel| [domus(kernel), xen(kernel)]).for_each(|name| suite.name(&name));
-    }
+    kernels.retain(|kernel| is_test(&kernel.name));
     let Some(hypervisors) = suite.prepare("kernels", || Hypervisors::prepare(workspace)) else {
         return;
     };
     for kernel in &kernels {
-        suite.step(&domus(kernel), || on_domus(&hypervisors, kernel));
-        suite.step(&xen(kernel), || {
+        suite.step(&domus(&kernel.name), || on_domus(&hypervisors, kernel));
+        suite.step(&xen(&kernel.name), || {
             if kernel.name.starts_with(DOMUS_ONLY) {
                 return Ok(Verdict::Skip("its subject is Domus's own".into()));
             }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::error::ImageError;
 use super::header::MAX_REFCOUNT_TABLE_BYTES;
 use super::inner::Inner;
-use super::store::zeroes;
+use super::store::{copied, zeroes};
 use crate::block::DiskError;
 
 impl Inner {
@@ -41,7 +41,7 @@ impl Inner {
     /// A table for all of what lies below. It comes behind the last cluster that the old one can count, with the blocks that count it.
     async fn grow_refcount_table(&self) -> Result<(), DiskError> {
         let geometry = self.geometry;
-        let old = self.space.table.borrow().clone();
+        let old = copied(&self.space.table.borrow(), 0)?;
         let first = old.len() as u64 * geometry.block_entries();
         let needed = self.clusters_below().div_ceil(geometry.block_entries()) * 8;
         let clusters = geometry.clusters(needed.min(MAX_REFCOUNT_TABLE_BYTES));
@@ -55,8 +55,7 @@ impl Inner {
         }
         let place = |cluster: u64| cluster << geometry.cluster_bits;
         self.slices.borrow_mut().forget(place(first), place(blocks + clusters));
-        let mut table = old.clone();
-        table.resize(entries as usize, 0);
+        let mut table = copied(&old, entries as usize)?;
         for index in 0..blocks {
             let used = (blocks + clusters).saturating_sub(index * geometry.block_entries());
             self.store.write(place(first + index), &self.new_block(used)?).await?;

@@ -9,7 +9,7 @@ use super::image::Image;
 use super::inner::{Access, Inner};
 use super::lookup::Source;
 use super::space::Run;
-use super::store::CHUNK;
+use super::store::{CHUNK, copied};
 use crate::block::DiskError;
 
 impl Image {
@@ -50,8 +50,7 @@ impl Inner {
         self.commit().await?;
         let entries = self.geometry.l1_entries(to);
         if entries > header.l1_entries.into() {
-            let mut l1 = self.l1.borrow().clone();
-            l1.resize(entries as usize, 0);
+            let l1 = copied(&self.l1.borrow(), entries as usize)?;
             self.replace_l1(l1, from).await?;
         }
         self.hide(to).await?;

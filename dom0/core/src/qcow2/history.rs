@@ -6,7 +6,6 @@
 //! nothing in use is counted too low.
 
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 
 use super::blocks::encode;
 use super::entry::COPIED;
@@ -16,6 +15,7 @@ use super::image::Image;
 use super::inner::{Inner, read_table};
 use super::slices::Phase;
 use super::snapshots::{Kept, Taken, check_name, find};
+use super::store::copied;
 
 impl Image {
     /// Takes a snapshot of the guest's disk as it is now: of every write that has ended, as after a loss of power.
@@ -71,8 +71,9 @@ impl Inner {
             return Err(ImageError::SnapshotName("the image cannot have more snapshots: delete one first"));
         }
         // What can run out of room does so before anything is changed.
-        let l1 = self.l1.borrow().clone();
-        let shared: Vec<u64> = l1.iter().map(|entry| entry & !COPIED).collect();
+        let l1 = copied(&self.l1.borrow(), 0)?;
+        let mut shared = copied(&l1, 0)?;
+        shared.iter_mut().for_each(|entry| *entry &= !COPIED);
         let (at, _) = self.write_table(&encode(&shared)?).await?;
         let id = kept.iter().filter_map(|kept| kept.snapshot.id.parse::<u64>().ok()).max().unwrap_or(0) + 1;
         kept.push(Kept::new(id, name, taken, (at, l1.len() as u32), self.header.borrow().virtual_bytes)?);
@@ -94,7 +95,7 @@ impl Inner {
         new.iter_mut().for_each(|entry| *entry &= !COPIED);
         self.mark(true).await?;
         self.count_up(&new).await?;
-        let old = self.l1.borrow().clone();
+        let old = copied(&self.l1.borrow(), 0)?;
         self.busy.outdate();
         self.replace_l1(new, kept.snapshot.virtual_bytes).await?;
         self.count_down_all(&old).await?;

@@ -109,6 +109,15 @@ fn block(disk: &dyn Disk) -> u64 {
     u64::from(disk.info().logical_block).max(SECTOR)
 }
 
+/// A table once more, with zeroes behind it until it has so many entries. Tables are as large as the image says, so there may be no memory.
+pub(super) fn copied(table: &[u64], entries: usize) -> Result<Vec<u64>, DiskError> {
+    let mut copy = vec![];
+    copy.try_reserve_exact(entries.max(table.len())).map_err(|_| DiskError::NoMemory)?;
+    copy.extend_from_slice(table);
+    copy.resize(entries.max(table.len()), 0);
+    Ok(copy)
+}
+
 /// So many zero bytes of ordinary memory.
 pub(super) fn zeroes(bytes: usize) -> Result<Vec<u8>, DiskError> {
     let mut result = vec![];

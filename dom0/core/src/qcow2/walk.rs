@@ -8,6 +8,7 @@ use super::entry::{Entry, OFFSET};
 use super::error::ImageError;
 use super::inner::{Inner, read_table};
 use super::space::Run;
+use super::store::copied;
 
 impl Inner {
     /// Calls `act` with each run of clusters that the tables below an L1 table refer to, once for each reference; not the L1 table itself.
@@ -70,7 +71,7 @@ impl Inner {
                 act((geometry.index(block), 1)).await?;
             }
         }
-        let l1 = self.l1.borrow().clone();
+        let l1 = copied(&self.l1.borrow(), 0)?;
         let mut damaged = self.each_reference(&l1, &mut act).await?;
         let kept = self.read_snapshots().await?;
         if !kept.is_empty() {

@@ -1,7 +1,10 @@
 //! The domains that xenstore knows, and what it knows about each.
 
+use alloc::{collections::BTreeMap, string::String};
+
 use super::{
     DOM0, DomId, Error, SUPPORTED_FEATURES,
+    gone::Gone,
     node::Usage,
     perms::Caller,
     quota::{Quotas, within},
@@ -25,6 +28,8 @@ pub struct Domain {
     pub watches: u32,
     /// Bytes of its watches and open transactions.
     pub transient_bytes: i64,
+    /// Its devices that went, by path, and that it has not missed yet. Dom0 alone adds to them.
+    pub gone: BTreeMap<String, Gone>,
 }
 
 /// All known domains. Dom0 is always there.
@@ -57,6 +62,7 @@ impl Domains {
             features: SUPPORTED_FEATURES,
             watches: 0,
             transient_bytes: 0,
+            gone: BTreeMap::new(),
         };
         self.known.entry(domid).or_insert(fresh);
     }

@@ -14,6 +14,7 @@ pub mod client;
 pub mod domains;
 mod error;
 mod fire;
+pub mod gone;
 mod lifecycle;
 mod local;
 pub mod node;

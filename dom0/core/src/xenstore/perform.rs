@@ -41,7 +41,7 @@ impl Server {
         if let Some(answer) = self.special_perms(domid, request)? {
             return Ok(answer);
         }
-        if tx == 0 {
+        let result = if tx == 0 {
             let (caller, mut events) = (self.domains.caller(domid), Vec::new());
             let view = View { nodes: &mut self.tree, caller, domains: &self.domains, events: &mut events };
             let result = run(view, domid, request);
@@ -49,7 +49,11 @@ impl Server {
             result
         } else {
             self.node_request_within(conn, domid, tx, request)
+        };
+        if result.is_err() {
+            self.missed(domid, request);
         }
+        result
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Server {
     pub(super) specials: BTreeMap<&'static str, Permissions>,
     pub(super) clients: Map<ConnId, Client>,
     pub(super) effects: VecDeque<Effect>,
+    /// A domain has noticed that a node is gone.
+    pub(super) noticed: bool,
     turns: Turns,
     sending: VecDeque<ConnId>,
     last_conn: u32,
@@ -70,6 +72,7 @@ impl Server {
             specials: [(WATCH_INTRODUCE_DOMAIN, nobody()), (WATCH_RELEASE_DOMAIN, nobody())].into(),
             clients: Map::default(),
             effects: VecDeque::new(),
+            noticed: false,
             turns: Turns::default(),
             sending: VecDeque::new(),
             last_conn: 0,

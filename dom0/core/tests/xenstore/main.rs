@@ -1,6 +1,7 @@
 //! Xenstore from the outside: everything here speaks the wire protocol, as guests do.
 
 mod fairness;
+mod gone;
 mod hostile;
 mod lifecycle;
 mod model;

@@ -2,6 +2,9 @@
 
 use domus_test_kernels::scratch::{self, PAGE, Page};
 use pv_guest_sdk::abi::domid::SELF;
+use pv_guest_sdk::abi::hypercall as number;
+use pv_guest_sdk::abi::memory::OP_MAXIMUM_RAM_PAGE;
+use pv_guest_sdk::{hypercall, memory};
 
 use crate::random::Random;
 
@@ -18,6 +21,8 @@ pub struct Arguments {
     addresses: [u64; ADDRESSES],
     leaves: [u64; ADDRESSES],
     buffers: [Page; BUFFERS],
+    /// The machine's highest frame.
+    highest: u64,
 }
 
 const ODD: [u64; 24] = [
@@ -50,11 +55,14 @@ const ODD: [u64; 24] = [
 impl Arguments {
     pub fn new() -> Arguments {
         let addresses = core::array::from_fn(|_| scratch::address());
+        // SAFETY: it only tells.
+        let highest = unsafe { hypercall::call(number::MEMORY_OP, [OP_MAXIMUM_RAM_PAGE.into(), 0, 0, 0, 0]) };
         Arguments {
             pages: core::array::from_fn(|index| if index % 2 == 0 { Page::new() } else { Page::read_only() }),
             leaves: addresses.map(scratch::leaf),
             addresses,
             buffers: core::array::from_fn(|_| Page::new()),
+            highest: highest.expect("every domain may ask"),
         }
     }
 
@@ -77,12 +85,11 @@ impl Arguments {
         }
     }
 
-    /// A frame: mostly one of ours.
+    /// A frame: mostly one of ours, but none that the kernel has yet to use: pinned as a table, it could not be mapped later.
     pub fn frame(&self, random: &mut Random) -> u64 {
-        match random.below(4) {
-            0 => random.below(0x5_0000),
-            _ => random.pick(&self.pages).mfn,
-        }
+        let (any, ours) = (random.below(0x5_0000), random.pick(&self.pages).mfn);
+        let foreign = any > self.highest || memory::mfn_to_pfn(any).is_none();
+        if random.below(4) == 0 && foreign { any } else { ours }
     }
 
     /// An address that the fuzzer may change the mapping of.

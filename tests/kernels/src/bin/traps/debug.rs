@@ -70,7 +70,7 @@ fn steps() -> Outcome {
     unsafe {
         asm!(
             "mov r14, rbx",
-            "lea {start}, [rip + 2f]",
+            "lea rsi, [rip + 2f]", // a free choice of the register could be RBX
             "pushfq",
             "or dword ptr [rsp], 0x100",
             "popfq",
@@ -84,7 +84,7 @@ fn steps() -> Outcome {
             "and dword ptr [rsp], 0xfffffeff", // at 15
             "popfq",
             "mov rbx, r14",
-            start = out(reg) start,
+            out("rsi") start,
             out("rax") _, out("rcx") _, out("rdx") _, out("r14") _,
         );
     }
