@@ -91,11 +91,12 @@ impl Plan {
             return Err(ImageError::NeedsDomain0);
         }
         let v_start = kernel.virt_base;
-        let list_va = kernel.init_p2m.filter(|at| *at < v_start && at.is_multiple_of(PAGE));
         let (ramdisk_inside, ramdisk_behind) = split(pages_for(request.ramdisk_bytes), kernel.mod_start_pfn);
+        let image = kernel_pages(kernel);
+        let beside = ramdisk_inside.saturating_add(1 + u64::from(request.store) + u64::from(request.console));
+        let list_va = list_va(kernel, image.end().saturating_add(beside))?;
         let (list_inside, list_behind) = split(pages_for(request.nr_pages.saturating_mul(8)), list_va.is_some());
 
-        let image = kernel_pages(kernel);
         let ramdisk_inside = image.followed_by(ramdisk_inside);
         let list_inside = ramdisk_inside.followed_by(list_inside);
         let start_info = list_inside.followed_by(1);
@@ -181,6 +182,17 @@ fn kernel_pages(kernel: &KernelInfo) -> Pages {
 /// The address of `pages` in an initial mapping that begins at `v_start`.
 fn va(v_start: u64, pages: Pages) -> u64 {
     v_start.wrapping_add(pages.first.wrapping_mul(PAGE))
+}
+
+/// Where the kernel wants the frame list, if that is the beginning of a page outside the initial mapping, in which `packed` pages are taken
+/// before the page tables when the list is elsewhere. (Xen honours a place above the mapping for its first domain only.)
+fn list_va(kernel: &KernelInfo, packed: u64) -> Result<Option<u64>, ImageError> {
+    let Some(at) = kernel.init_p2m.filter(|at| at.is_multiple_of(PAGE)) else { return Ok(None) };
+    if at < kernel.virt_base {
+        return Ok(Some(at));
+    }
+    let mapped = initial_mapping(kernel.virt_base, packed)?;
+    Ok((at - kernel.virt_base >= mapped.count.saturating_mul(PAGE)).then_some(at))
 }
 
 /// A frame list in `pages` that is mapped at `at` by tables of its own.

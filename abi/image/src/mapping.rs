@@ -33,10 +33,15 @@ impl Mapping {
         }
     }
 
-    /// Drops the tables that `above`, which maps higher addresses, has already: at each level the last one at most.
-    pub fn leave_to(&mut self, above: &Self) {
-        for (mine, theirs) in self.tables.iter_mut().zip(&above.tables) {
-            if mine.index + mine.count > theirs.index {
+    /// Drops the tables that `other`, which maps other addresses, has already: at each level one at most, the last of the lower mapping
+    /// and the first of the higher one.
+    pub fn leave_to(&mut self, other: &Self) {
+        let below = self.pages.index < other.pages.index;
+        for (mine, theirs) in self.tables.iter_mut().zip(&other.tables) {
+            if below && mine.index + mine.count > theirs.index {
+                mine.count -= 1;
+            } else if !below && mine.index < theirs.index + theirs.count {
+                mine.index += 1;
                 mine.count -= 1;
             }
         }

@@ -32,10 +32,10 @@ pub(crate) fn initial_mapping(v_start: u64, packed: u64) -> Result<Pages, ImageE
     }
 }
 
-/// A list at `va` must end before the initial mapping begins.
+/// A list at `va`, which is not in the initial mapping, must end before that begins, or lie behind it.
 pub(crate) fn check_list(va: u64, pages: u64, v_start: u64) -> Result<(), ImageError> {
     let bytes = check_range(va, pages)?;
-    if bytes > v_start - va {
+    if va < v_start && bytes > v_start - va {
         return Err(ImageError::P2mOverlaps(va));
     }
     Ok(())

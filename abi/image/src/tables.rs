@@ -91,7 +91,7 @@ impl Tables {
         Mapping::new(va, pages).table_count()
     }
 
-    /// Adds the frame list `pages` at `va`, below the initial mapping; its own tables follow its last page.
+    /// Adds the frame list `pages` at `va`, outside the initial mapping; its own tables follow its last page.
     pub fn add_list(&mut self, va: u64, pages: Pages) {
         let mut list = Mapping::new(va, pages);
         list.leave_to(&self.initial);

@@ -234,8 +234,20 @@ fn a_list_just_below_the_mapping_shares_tables_with_it() {
 }
 
 #[test]
-fn an_init_p2m_above_the_kernel_or_unaligned_is_not_honoured() {
-    for at in [HIGH, HIGH + 0x1000_0000, 0x80_0000_0001] {
+fn a_list_above_the_mapping_shares_tables_with_it() {
+    for (base, gap) in [(0, 0), (0, 1), (0x40_0000_0000, 511), (0x1000_0000, 512), (0, 1 << 18), (HIGH, 0), (0, (0xffff_c900 << 20) - 1024)]
+    {
+        let kernel = KernelInfo { init_p2m: Some(base + (4 << 20) + gap * PAGE), ..kernel(base, 0, 0x4000) };
+        let request = request(16, 0);
+        let plan = Plan::new(&kernel, &request).unwrap();
+        check(&kernel, &request, &plan);
+        assert_eq!((Some(plan.frame_list.va), plan.frame_list.apart.is_some()), (kernel.init_p2m, true));
+    }
+}
+
+#[test]
+fn an_init_p2m_in_the_mapping_or_unaligned_is_not_honoured() {
+    for at in [HIGH, HIGH + (4 << 20) - PAGE, 0x80_0000_0001] {
         let (kernel, request) = (KernelInfo { init_p2m: Some(at), ..kernel(HIGH, 0, 0x4000) }, request(16, 0));
         let plan = Plan::new(&kernel, &request).unwrap();
         check(&kernel, &request, &plan);
@@ -282,17 +294,18 @@ proptest! {
         nr_pages in 0u64..0xa000,
         ramdisk_bytes in prop_oneof![Just(0u64), 1u64..0x100_0000],
         (store, console, first_domain, mod_start_pfn) in any::<(bool, bool, bool, bool)>(),
-        below in prop::option::of(0u64..1 << 20),
+        apart in prop::option::of((0u64..1 << 20, any::<bool>())),
     ) {
-        let init_p2m = below.and_then(|pages| base.checked_sub(pages * PAGE));
+        let init_p2m = apart.and_then(|(pages, above)| if above { base.checked_add(pages * PAGE) } else { base.checked_sub(pages * PAGE) });
         let kernel = KernelInfo { init_p2m, mod_start_pfn, ..kernel(base, start, bytes) };
         let request = Request { nr_pages, ramdisk_bytes, store, console, first_domain };
         match Plan::new(&kernel, &request) {
             Ok(plan) => check(&kernel, &request, &plan),
             Err(ImageError::TooLittleMemory { needed, available }) => prop_assert!(needed > available),
-            Err(ImageError::P2mOverlaps(_)) => prop_assert!(init_p2m.is_some_and(|at| base - at < (nr_pages * 8).next_multiple_of(PAGE))),
-            // Only a list below a kernel that begins where the hypervisor's part ends.
-            Err(ImageError::AddressSpace { start, .. }) => prop_assert!(base == 0xffff_8800_0000_0000 && start < base),Err(other) => prop_assert!(false, "{other}"),
+            Err(ImageError::P2mOverlaps(_)) => prop_assert!(init_p2m.is_some_and(|at| at < base && base - at < (nr_pages * 8).next_multiple_of(PAGE))),
+            // Only a list below a kernel that begins where the hypervisor's part ends, or above one that is near the end.
+            Err(ImageError::AddressSpace { start, .. }) => prop_assert!(base == 0xffff_8800_0000_0000 && start < base || base == HIGH && start > base),
+            Err(other) => prop_assert!(false, "{other}"),
         }
     }
 }

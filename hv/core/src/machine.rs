@@ -76,8 +76,10 @@ pub trait Machine: 'static {
 
     /// Makes `root` this CPU's top page table. Drops every translation of a guest.
     fn load_page_table(&self, root: Mfn);
-    /// Writes the hypervisor's own entries (slots 256-271) into a top-level table.
+    /// Writes the hypervisor's own entries (slots 256-271) into a top-level table, without the machine-to-physical table.
     fn fill_hypervisor_slots(&self, root: Mfn);
+    /// Shows the machine-to-physical table (slot 256) in a top-level table, or hides it.
+    fn show_m2p(&self, root: Mfn, shown: bool);
     /// Sets an entry of the machine-to-physical table that guests can read.
     fn set_m2p(&self, mfn: Mfn, pfn: u64);
     /// An entry of the machine-to-physical table.

@@ -1,5 +1,7 @@
 //! Page tables, one rule a test: what validation must refuse and what it must count.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use abi::errno::Errno;
 use abi::memory::{OP_DECREASE_RESERVATION, OP_POPULATE_PHYSMAP};
 use abi::mmu::*;
@@ -334,6 +336,27 @@ fn a_top_level_table_keeps_the_hypervisors_slots() {
     kit.check();
     assert_eq!(kit.ext(a.id, EXT_NEW_BASEPTR, table.0, 0), 0);
     assert!(kit.hv.machine.guest_read(0xffff_8000_0000_0000).is_err());
+    kit.check();
+}
+
+#[test]
+fn the_table_of_all_frames_shows_in_kernels_tables() {
+    let (mut kit, a, _) = two();
+    let shown = |kit: &Kit, table: Mfn| kit.hv.machine.word(table, 256).load(Relaxed) != 0;
+    let table = a.frames[10];
+    make_table(&mut kit, &a, 10);
+    assert_eq!(kit.ext(a.id, EXT_PIN_L4_TABLE, table.0, 0), 0);
+    assert_eq!(kit.ext(a.id, EXT_NEW_USER_BASEPTR, table.0, 0), 0);
+    assert!(!shown(&kit, table), "for user mode only");
+    assert_eq!(kit.ext(a.id, EXT_NEW_BASEPTR, table.0, 0), 0);
+    assert_eq!(kit.ext(a.id, EXT_NEW_BASEPTR, a.l4().0, 0), 0);
+    assert_eq!(kit.ext(a.id, EXT_NEW_USER_BASEPTR, table.0, 0), 0);
+    assert!(shown(&kit, table) && shown(&kit, a.l4()), "it was a kernel's");
+    kit.hv.domains.get_mut(a.id).unwrap().set_assists(1 << abi::vm_assist::TYPE_M2P_STRICT);
+    assert_eq!(kit.ext(a.id, EXT_NEW_USER_BASEPTR, table.0, 0), 0);
+    assert!(!shown(&kit, table), "but is one for user mode now");
+    assert_eq!(kit.ext(a.id, EXT_NEW_BASEPTR, table.0, 0), 0);
+    assert!(shown(&kit, table));
     kit.check();
 }
 

@@ -144,7 +144,8 @@ fn structures_out_of_reach_are_faults_and_unknown_operations_are_not_there() {
             assert_eq!(vcpu_call(&mut world, operation, 0, address), error(Errno::FAULT), "{operation}");
         }
     }
-    for operation in [OP_WATCHDOG, OP_PIN_OVERRIDE, 8, u32::MAX] {
+    assert_eq!(world.call(V, sched_op::handler, [OP_PIN_OVERRIDE.into(), WINDOW, 0, 0, 0]), error(Errno::PERM));
+    for operation in [8, u32::MAX] {
         assert_eq!(world.call(V, sched_op::handler, [operation.into(), WINDOW, 0, 0, 0]), error(Errno::NOSYS));
     }
     assert_eq!(vcpu_call(&mut world, op::OP_GET_PHYSID, 0, WINDOW), error(Errno::INVAL));
@@ -477,7 +478,7 @@ fn contexts_that_may_not_be_are_refused_and_leave_nothing_behind() {
         ("breakpoint", |c, _| c.debugreg[3] = 0xffff_8000_0000_0000),
         ("DR6", |c, _| c.debugreg[6] = 1 << 32),
         ("DR7", |c, _| c.debugreg[7] = 1 << 13),
-        ("assists", |c, _| c.vm_assist = 1 << 32),
+        ("assists", |c, _| c.vm_assist = 1 << 33),
         ("user mode without a table", |c, _| c.flags = 0),
         ("no kernel table", |c, _| c.ctrlreg[3] = 0),
         ("kernel table outside memory", |c, _| c.ctrlreg[3] = u64::MAX),

@@ -104,15 +104,15 @@ fn features_are_those_that_linux_needs_and_those_of_the_first_domain() {
 fn assists_are_switched_and_the_unknown_refused() {
     let mut world = world();
     let mut assist = |command, kind| world.call(V, vm_assist::handler, [command, kind, 0, 0, 0]);
-    for kind in [0, 1, 2, 3, 4, 5] {
+    for kind in [0, 1, 2, 3, 4, 5, 32] {
         assert_eq!(assist(0, kind), 0);
     }
     assert_eq!(assist(1, 3), 0);
-    for kind in [6, 31, 32, 63, 64, 65, 0xffff_ffff] {
+    for kind in [6, 31, 33, 63, 64, 65, 0xffff_ffff] {
         assert_eq!(assist(0, kind), error(Errno::INVAL), "{kind}");
     }
     assert_eq!(assist(2, 2), error(Errno::NOSYS));
-    assert_eq!(world.hv().domain(1).unwrap().assists, 0b11_0111);
+    assert_eq!(world.hv().domain(1).unwrap().assists, 0b11_0111 | 1 << 32);
 }
 
 // console_io

@@ -145,6 +145,11 @@ impl Machine for X86 {
         paging::fill_slots(root);
     }
 
+    #[inline]
+    fn show_m2p(&self, root: Mfn, shown: bool) {
+        paging::show_m2p(root, shown);
+    }
+
     fn set_m2p(&self, mfn: Mfn, pfn: u64) {
         if let Some(entry) = m2p_entry(mfn) {
             entry.store(pfn, Ordering::Relaxed);

@@ -229,6 +229,9 @@ pub fn map_firmware(physical: u64, length: u64, memory: &mut BootMemory) {
     }
 }
 
+/// The first of the hypervisor's slots: what guests read of it, in kernel mode.
+const M2P_SLOT: u64 = 256;
+
 /// Loads a top-level table.
 #[inline(always)]
 pub fn load(root: Mfn) {
@@ -237,12 +240,20 @@ pub fn load(root: Mfn) {
     unsafe { core::arch::asm!("mov cr3, {}", in(reg) root.address(), options(nostack, preserves_flags)) };
 }
 
-/// Writes the hypervisor's entries into a guest's top table.
+/// Writes the hypervisor's entries into a guest's top table, but for the one that guests may read.
 pub fn fill_slots(root: Mfn) {
-    for slot in 256..272 {
+    show_m2p(root, false);
+    for slot in M2P_SLOT + 1..272 {
         let ours = entry(IDLE_TABLE.load(Ordering::Relaxed), slot).load(Ordering::Relaxed);
         entry(root.address(), slot).store(ours, Ordering::Relaxed);
     }
+}
+
+/// Writes the entry of the machine-to-physical table into a guest's top table, or none.
+#[inline]
+pub fn show_m2p(root: Mfn, shown: bool) {
+    let ours = if shown { entry(IDLE_TABLE.load(Ordering::Relaxed), M2P_SLOT).load(Ordering::Relaxed) } else { 0 };
+    entry(root.address(), M2P_SLOT).store(ours, Ordering::Relaxed);
 }
 
 /// Points page `page` (0-15: GDT, 16-31: LDT) of a CPU's window at a frame, or at nothing. The caller drops the old translation.

@@ -146,6 +146,7 @@ fn start<M: Machine>(hv: &mut Hypervisor<M>, kernel: &KernelInfo, plan: &Plan, r
     // Kernels unpin the table that they start with.
     pin(hv, root)?;
     hv.mm().get_frame_as(root, DOM0, PageType::L4).map_err(Stop::errno)?;
+    hv.machine.show_m2p(root, true);
     let who = VcpuRef { domain: DOM0, vcpu: 0 };
     let context = image::context::vcpu_context(kernel, plan, root.0);
     let vcpu = hv.vcpu_mut(who).expect("just made");

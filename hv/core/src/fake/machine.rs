@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::string::String;
 use std::vec::Vec;
 
-use abi::layout::{ENTRIES, HYPERVISOR_SLOTS, PAGE_SIZE};
+use abi::layout::{ENTRIES, FIRST_HYPERVISOR_SLOT, HYPERVISOR_SLOTS, PAGE_SIZE};
 use zerocopy::FromZeros;
 
 use super::memory::Memory;
@@ -241,6 +241,12 @@ impl Machine for FakeMachine {
         for slot in HYPERVISOR_SLOTS {
             self.memory.word(root, slot).store(Self::hypervisor_entry(slot), Relaxed);
         }
+        self.show_m2p(root, false);
+    }
+
+    fn show_m2p(&self, root: Mfn, shown: bool) {
+        let entry = if shown { Self::hypervisor_entry(FIRST_HYPERVISOR_SLOT) } else { 0 };
+        self.memory.word(root, FIRST_HYPERVISOR_SLOT).store(entry, Relaxed);
     }
 
     fn set_m2p(&self, mfn: Mfn, pfn: u64) {

@@ -2,15 +2,15 @@
 
 use abi::errno::Errno;
 use abi::sched::{
-    MAX_POLL_PORTS, OP_BLOCK, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_YIELD, Poll, RemoteShutdown, SHUTDOWN_CRASH,
-    Shutdown,
+    MAX_POLL_PORTS, OP_BLOCK, OP_PIN_OVERRIDE, OP_POLL, OP_REMOTE_SHUTDOWN, OP_SHUTDOWN, OP_SHUTDOWN_CODE, OP_WATCHDOG, OP_YIELD, Poll,
+    RemoteShutdown, SHUTDOWN_CRASH, Shutdown, Watchdog,
 };
 use zerocopy::IntoBytes;
 
 use crate::call::{Call, Outcome};
 use crate::machine::Machine;
 
-/// `SCHEDOP_*` in RDI, the address of its structure in RSI. Watchdogs and pinning are refused (-ENOSYS).
+/// `SCHEDOP_*` in RDI, the address of its structure in RSI. Pinning is refused (-EPERM).
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
     let [operation, address, ..] = args;
     match operation as u32 {
@@ -25,6 +25,8 @@ pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {
         OP_POLL => poll(call, address).into(),
         OP_SHUTDOWN => shutdown(call, address),
         OP_REMOTE_SHUTDOWN => remote_shutdown(call, address).into(),
+        OP_WATCHDOG => watchdog(call, address).into(),
+        OP_PIN_OVERRIDE => Errno::PERM.into(),
         OP_SHUTDOWN_CODE => shutdown_code(call, address).into(),
         _ => Errno::NOSYS.into(),
     }
@@ -81,6 +83,13 @@ fn remote_shutdown<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(
     let domain = call.target(request.domain_id)?;
     call.hv.shut_down(domain, request.reason & 0xff);
     Ok(())
+}
+
+fn watchdog<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<i64, Errno> {
+    let request: Watchdog = call.read(address)?;
+    let answer = call.hv.watchdog(call.who.domain, request)?;
+    call.hv.arm_timer(call.cpu);
+    Ok(answer)
 }
 
 fn shutdown_code<M: Machine>(call: &mut Call<'_, M>, address: u64) -> Result<(), Errno> {

@@ -2,7 +2,7 @@
 
 use abi::errno::Errno;
 use abi::vm_assist::{
-    CMD_DISABLE, CMD_ENABLE, TYPE_4GB_SEGMENTS, TYPE_4GB_SEGMENTS_NOTIFY, TYPE_ARCHITECTURAL_IOPL, TYPE_PAE_EXTENDED_CR3,
+    CMD_DISABLE, CMD_ENABLE, TYPE_4GB_SEGMENTS, TYPE_4GB_SEGMENTS_NOTIFY, TYPE_ARCHITECTURAL_IOPL, TYPE_M2P_STRICT, TYPE_PAE_EXTENDED_CR3,
     TYPE_RUNSTATE_UPDATE_FLAG, TYPE_WRITABLE_PAGETABLES,
 };
 
@@ -10,13 +10,13 @@ use crate::call::{Call, Outcome};
 use crate::machine::Machine;
 
 /// The assists that a domain may have, bit per `VMASST_TYPE_*`. Those for 32-bit guests have no effect, but Linux asks for them.
-/// m2p_strict is refused: it would change what user page tables show, and does not yet.
 pub const VALID: u64 = 1 << TYPE_4GB_SEGMENTS
     | 1 << TYPE_4GB_SEGMENTS_NOTIFY
     | 1 << TYPE_WRITABLE_PAGETABLES
     | 1 << TYPE_PAE_EXTENDED_CR3
     | 1 << TYPE_ARCHITECTURAL_IOPL
-    | 1 << TYPE_RUNSTATE_UPDATE_FLAG;
+    | 1 << TYPE_RUNSTATE_UPDATE_FLAG
+    | 1 << TYPE_M2P_STRICT;
 
 /// `VMASST_CMD_*` in RDI, `VMASST_TYPE_*` in RSI.
 pub fn handler<M: Machine>(call: &mut Call<'_, M>, args: [u64; 5]) -> Outcome {

@@ -1,6 +1,10 @@
 //! The top-level tables that a vCPU runs on: one for its kernel, one for its user mode. Each is held as an L4 table.
+//!
+//! The machine-to-physical table shows in a table once it is a kernel's: programs need not know how the machine's frames are dealt out.
+//! With the assist m2p_strict it is taken out of a table that becomes one for user mode, too.
 
 use abi::errno::Errno;
+use abi::vm_assist::TYPE_M2P_STRICT;
 
 use super::Stop;
 use crate::call::Call;
@@ -31,9 +35,11 @@ pub fn new_kernel_table<M: Machine>(call: &mut Call<'_, M>, new: Mfn) -> Result<
     Ok(())
 }
 
+/// A table becomes, or is again, a kernel's.
 #[inline]
 fn load<M: Machine>(call: &mut Call<'_, M>, root: Mfn) {
     let cpu = call.cpu;
+    call.hv.machine.show_m2p(root, true);
     call.hv.frames.load_page_table(&call.hv.machine, cpu, root);
 }
 
@@ -43,12 +49,15 @@ fn load<M: Machine>(call: &mut Call<'_, M>, root: Mfn) {
 /// -EINVAL if it is no valid L4 table of the caller's domain.
 pub fn new_user_table<M: Machine>(call: &mut Call<'_, M>, new: Mfn) -> Result<(), Stop> {
     let old = Mfn(call.vcpu().user_table);
-    if new == old {
-        return Ok(());
-    }
-    if new.is_some() {
+    if new != old && new.is_some() {
         let domain = call.who.domain;
         call.hv.mm().get_frame_as(new, domain, PageType::L4)?;
+    }
+    if new.is_some() && call.domain().assists & 1 << TYPE_M2P_STRICT != 0 {
+        call.hv.machine.show_m2p(new, false);
+    }
+    if new == old {
+        return Ok(());
     }
     call.vcpu().user_table = new.0;
     if old.is_some() {
@@ -74,6 +83,7 @@ pub fn set_tables<M: Machine>(hv: &mut Hypervisor<M>, who: VcpuRef, kernel: Mfn,
             return Err(stop);
         }
     }
+    hv.machine.show_m2p(kernel, true);
     if let Some(vcpu) = hv.vcpu_mut(who) {
         vcpu.kernel_table = kernel.0;
         vcpu.user_table = user.0;

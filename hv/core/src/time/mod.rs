@@ -10,6 +10,7 @@ pub mod queue;
 pub mod state;
 pub mod timers;
 pub mod wallclock;
+pub mod watchdog;
 
 pub use queue::TimerQueue;
 pub use state::{DomainTime, VcpuTime};

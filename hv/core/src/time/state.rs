@@ -3,6 +3,7 @@
 use abi::shared_info::VcpuTimeInfo;
 use zerocopy::FromZeros;
 
+use super::watchdog::WATCHDOGS;
 use crate::ids::MAX_VCPUS;
 
 /// The period of a timer that the guest has neither set nor stopped: 100 Hz, as Xen's.
@@ -65,12 +66,14 @@ impl VcpuTime {
 pub struct DomainTime {
     /// The earliest deadline of each vCPU, so that the earliest of all is found without touching them; 0 is none.
     pub deadlines: [u64; MAX_VCPUS],
+    /// When the domain's watchdogs fire; 0 where there is none.
+    pub watchdogs: [u64; WATCHDOGS],
 }
 
 impl DomainTime {
     /// The earliest deadline of the domain.
     #[inline]
     pub fn earliest(&self) -> Option<u64> {
-        self.deadlines.iter().copied().filter(|&deadline| deadline != 0).min()
+        self.deadlines.iter().chain(&self.watchdogs).copied().filter(|&deadline| deadline != 0).min()
     }
 }

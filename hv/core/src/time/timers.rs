@@ -11,6 +11,7 @@ use crate::ids::{CpuId, DomId, MAX_VCPUS, VcpuRef};
 use crate::machine::Machine;
 
 use super::queue::NEVER;
+use super::watchdog::WATCHDOGS;
 
 /// How many domains' deadlines one call serves: what is left makes the next interrupt come at once.
 const BATCH: usize = 64;
@@ -113,6 +114,7 @@ impl<M: Machine> Hypervisor<M> {
         self.timers.set(domain, None);
         if let Some(state) = self.domains.get_mut(domain) {
             state.time.deadlines = [0; MAX_VCPUS];
+            state.time.watchdogs = [0; WATCHDOGS];
         }
     }
 
@@ -134,6 +136,7 @@ impl<M: Machine> Hypervisor<M> {
         for (vcpu, _) in deadlines.iter().enumerate().filter(|&(_, &deadline)| deadline != 0 && deadline <= now) {
             self.expire_vcpu(VcpuRef { domain, vcpu: vcpu as u16 }, now);
         }
+        self.expire_watchdogs(domain, now);
     }
 
     fn expire_vcpu(&mut self, who: VcpuRef, now: u64) {

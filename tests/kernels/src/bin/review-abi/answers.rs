@@ -8,6 +8,7 @@ use pv_guest_sdk::abi::event::{BindPirq, NR_CHANNELS_2L, OP_BIND_PIRQ, OP_STATUS
 use pv_guest_sdk::abi::grant::{Copy, CopyPtr, GNTST_BAD_COPY_ARG, GNTST_BAD_DOMAIN, GNTST_OKAY, OP_COPY, OP_QUERY_SIZE};
 use pv_guest_sdk::abi::memory::{MemoryDomain, OP_MAXIMUM_GPFN, OP_MAXIMUM_RAM_PAGE, OP_POPULATE_PHYSMAP, Reservation};
 use pv_guest_sdk::abi::multicall::MulticallEntry;
+use pv_guest_sdk::abi::sched::{OP_WATCHDOG, Watchdog};
 use pv_guest_sdk::abi::vcpu::{OP_INITIALISE, OP_REGISTER_VCPU_INFO, RegisterVcpuInfo};
 use pv_guest_sdk::abi::{Errno, hypercall as number, version};
 use pv_guest_sdk::hypercall;
@@ -21,6 +22,7 @@ pub const CHECKS: &[Check] = &[
     ("operations of one go have no upper bits", upper_bits),
     ("the highest frame is what the kernel says of itself", highest_frame),
     ("memory on demand is for others", on_demand),
+    ("watchdogs are made, put off and ended", watchdogs),
     ("the length of a batch has 32 bits", batch_length),
 ];
 
@@ -117,5 +119,18 @@ fn batch_length() -> Outcome {
     let mut batch = [MulticallEntry { op: number::XEN_VERSION, result: 77, ..Default::default() }];
     same!(call(number::MULTICALL, [batch.as_mut_ptr() as u64, 1 << 32, 0]), Ok(0));
     same!(batch[0].result, 77);
+    Ok(())
+}
+
+fn watchdogs() -> Outcome {
+    let watchdog = |id, timeout| op(number::SCHED_OP, OP_WATCHDOG, &mut Watchdog { id, timeout });
+    same!((watchdog(0, 600), watchdog(0, 600)), (Ok(1), Ok(2)));
+    // Xen returns the error without its sign: as an unsigned number of 32 bits.
+    let third = watchdog(0, 600);
+    holds!(third == Err(Errno::NOSPC) || third == Ok(u64::from(-Errno::NOSPC.0 as u32)));
+    same!((watchdog(1, 500), watchdog(2, 0), watchdog(2, 0)), (Ok(0), Ok(0), Err(Errno::INVAL)));
+    same!((watchdog(3, 600), watchdog(99, 0)), (Err(Errno::INVAL), Err(Errno::INVAL)));
+    same!((watchdog(0, 600), watchdog(1, 0), watchdog(2, 0)), (Ok(2), Ok(0), Ok(0)));
+    same!(call(number::SCHED_OP, [OP_WATCHDOG.into(), 8, 0]), Err(Errno::FAULT));
     Ok(())
 }

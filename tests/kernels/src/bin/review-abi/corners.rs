@@ -5,8 +5,9 @@ use core::mem::offset_of;
 
 use domus_test_kernels::report::{Check, Outcome};
 use domus_test_kernels::scratch::{PAGE, address, leaf, update};
-use domus_test_kernels::{holds, same, trap};
+use domus_test_kernels::{caught, holds, same, trap, user, user_code};
 use pv_guest_sdk::abi::hypercall::{SET_DEBUGREG, XEN_VERSION};
+use pv_guest_sdk::abi::layout::MACH2PHYS_VIRT_START;
 use pv_guest_sdk::abi::shared_info::VcpuInfo;
 use pv_guest_sdk::{BootInfo, events, hypercall};
 
@@ -16,6 +17,7 @@ pub const CHECKS: &[Check] = &[
     ("with CR4.DE there are no debug registers 4 and 5", no_old_names),
     ("the PAT cannot be written, not even with what it holds", pat),
     ("SYSENTER is not offered", no_sysenter),
+    ("user mode does not see whose the machine's frames are", hidden_from_user_mode),
 ];
 
 fn whole_mask() -> Outcome {
@@ -82,5 +84,17 @@ fn no_sysenter() -> Outcome {
         );
     }
     same!(edx & 1 << 11, 0);
+    Ok(())
+}
+
+user_code! {
+    user_read: "mov rax, [rdi]", "ret";
+}
+
+fn hidden_from_user_mode() -> Outcome {
+    let (trap, _) = user::call(user_read, |frame| frame.rdi = MACH2PHYS_VIRT_START);
+    // Not present, read, from user mode.
+    same!(trap.map(|trap| (trap.kind(), trap.cr2)), Some(((14, 4), MACH2PHYS_VIRT_START)));
+    holds!(caught!("mov {}, [{}]", out(reg) _, in(reg) MACH2PHYS_VIRT_START).is_none());
     Ok(())
 }
