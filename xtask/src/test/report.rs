@@ -1,5 +1,6 @@
 //! What has come of the steps: printed as they end, each in one piece, and counted.
 
+use std::fs;
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,7 +50,7 @@ impl Report {
     pub fn finish(self) -> u8 {
         let took = self.started.elapsed().as_secs_f64();
         let mut state = self.state();
-        state.summary(took).unwrap_or_else(|error| gone(&error));
+        state.summary(took, processor_time()).unwrap_or_else(|error| gone(&error));
         u8::from(!state.failed.is_empty() || state.passed == 0 || state.left_out > 0)
     }
 
@@ -61,6 +62,21 @@ impl Report {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Seconds that the processors worked for this program and for all that it started and that has ended: what of a run's length is its own, and not
+/// its neighbours' on the machine.
+fn processor_time() -> Option<f64> {
+    parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// Fields 14 to 17 of `/proc/PID/stat` (proc(5)): time in user mode and in the kernel, then the same of children, in ticks, of which Linux counts 100
+/// in a second.
+fn parse_stat(stat: &str) -> Option<f64> {
+    // The second field, a name in parentheses, may have blanks; what follows begins with the third.
+    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks = fields.get(11..15)?.iter().map(|ticks| ticks.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(ticks as f64 / 100.0)
 }
 
 /// Without a reader the tests are of no use: as `println!` does it.
@@ -87,8 +103,9 @@ impl State {
         }
     }
 
-    fn summary(&mut self, took: f64) -> io::Result<()> {
-        writeln!(self.out, "\nin {took:.0} s")?;
+    fn summary(&mut self, took: f64, processor: Option<f64>) -> io::Result<()> {
+        let processor = processor.map_or_else(String::new, |seconds| format!(", of which processors worked {seconds:.0} s"));
+        writeln!(self.out, "\nin {took:.0} s{processor}")?;
         for name in &self.failed {
             writeln!(self.out, "failed: {name}")?;
         }
@@ -96,6 +113,19 @@ impl State {
             writeln!(self.out, "interrupted: steps that had not begun did not run")?;
         }
         writeln!(self.out, "{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_that_of_all_processes() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194304 9 9 0 0 100 20 3000 400 20 0 1 0 5 6 7";
+        assert_eq!(parse_stat(stat), Some(35.2));
+        assert_eq!(parse_stat("7 (a) S 1"), None);
+        assert!(processor_time().is_some());
     }
 }
 
