@@ -13,8 +13,10 @@ fn excluded(number: u64, operation: u64) -> bool {
     let operation = operation as u32;
     match number {
         number::SCHED_OP => {
-            [sched::OP_SHUTDOWN, sched::OP_REMOTE_SHUTDOWN, sched::OP_SHUTDOWN_CODE, sched::OP_BLOCK, sched::OP_POLL].contains(&operation)
+            let ends = [sched::OP_SHUTDOWN, sched::OP_REMOTE_SHUTDOWN, sched::OP_SHUTDOWN_CODE, sched::OP_WATCHDOG];
+            ends.contains(&operation) || [sched::OP_BLOCK, sched::OP_POLL].contains(&operation)
         }
+        number::SCHED_OP_COMPAT => [sched::OP_SHUTDOWN, sched::OP_BLOCK].contains(&operation),
         number::VCPU_OP => [vcpu::OP_DOWN, vcpu::OP_REGISTER_VCPU_INFO, vcpu::OP_SEND_NMI].contains(&operation),
         number::EVENT_CHANNEL_OP => [event::OP_CLOSE, event::OP_RESET].contains(&operation),
         _ => false,
@@ -31,6 +33,8 @@ fn left_out(number: u64) -> bool {
         number::MULTICALL,
         number::CONSOLE_IO,
         number::CONTROL,
+        // The number of its operation lies in memory, so none can be excluded; its successor is tried.
+        number::EVENT_CHANNEL_OP_COMPAT,
     ]
     .contains(&number)
 }
