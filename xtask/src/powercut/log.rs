@@ -48,6 +48,8 @@ pub struct Log {
     file: File,
     /// In order.
     pub entries: Vec<Entry>,
+    /// What the disk writes whole or not at all when its power fails, in bytes: so many from a multiple of them on.
+    pub atom: u64,
 }
 
 impl Log {
@@ -62,7 +64,7 @@ impl Log {
         file.read_exact_at(&mut head, 0).context("the log has no beginning")?;
         ensure!(word(&head, 0) == MAGIC && word(&head, 1) == VERSION, "{} is no log of writes", path.display());
         ensure!(word(&head, 3) & 0xffff_ffff == SECTOR, "the log counts in sectors of another size than {SECTOR}");
-        let mut log = Self { file, entries: Vec::new() };
+        let mut log = Self { file, entries: Vec::new(), atom: SECTOR };
         log.read(end)?;
         let claimed = word(&head, 2);
         ensure!(log.entries.len() as u64 >= claimed, "the log has {} entries and claims {claimed}", log.entries.len());

@@ -29,6 +29,10 @@ const MORE_STEPS: usize = 26;
 const LIE: usize = 10;
 const LIES: u64 = 20;
 
+/// The disk's sectors, as most have them. Of smaller ones ext4's superblock has two, and ext4 counts on both being written or none: it is not in the
+/// journal. The kernel that writes a journal of its own is cut by sectors of 512 bytes.
+const SECTOR: u64 = 4096;
+
 /// What is needed.
 #[derive(Debug)]
 pub struct Debian {
@@ -66,7 +70,7 @@ impl Debian {
         if let Some(complaint) = attempt.thorough(&overlay, acked)? {
             return Ok(Some(format!("QEMU was killed after {acked} steps (seed {seed}): {complaint}")));
         }
-        let log = Log::open(&log)?;
+        let log = open(&log)?;
         let said = attempt.said(&log)?;
         let (writes, flushes) = (count(&log, |entry| matches!(entry, Entry::Write { .. })), count(&log, |entry| entry == Entry::Flush));
         say(&format!("debian: {acked} steps, {writes} writes, {flushes} flushes; {cuts} cuts, seed {seed}"));
@@ -167,7 +171,7 @@ impl<'a> Attempt<'a> {
     /// Starts the guest from images as cuts in the later part of the log leave them, and each time kills QEMU under it; but the last time it ends
     /// in order.
     fn boots(&self, log: &Path, boots: u64) -> Result<Option<String>> {
-        let log = Log::open(log)?;
+        let log = open(log)?;
         let said = self.said(&log)?;
         let from = said.partition_point(|&acked| acked < STEPS as u64 / 2);
         for boot in 0..boots {
@@ -199,4 +203,11 @@ impl<'a> Attempt<'a> {
         let complaint = self.thorough(overlay, acked)?;
         Ok(complaint.map(|complaint| format!("shut down after {acked} steps (seed {}): {complaint}", self.seed)))
     }
+}
+
+/// The log of a disk of [`SECTOR`]s.
+fn open(log: &Path) -> Result<Log> {
+    let mut log = Log::open(log)?;
+    log.atom = SECTOR;
+    Ok(log)
 }
